@@ -108,8 +108,9 @@ pub fn plain_of(
     }
 }
 
-/// Finds a fresh response of another URL that is equivalent by what the response declares
-/// (`No-Vary-Search`). Looks at few, the newest of each declaration first.
+/// Shows the stored responses of other URLs that are equivalent by what the responses declare
+/// (`No-Vary-Search`), as look-ups under these URLs, until `is_enough`. Looks at few, the newest of
+/// each declaration first.
 #[cold]
 pub fn usable_by_search(
     store: &dyn Store,
@@ -117,34 +118,36 @@ pub fn usable_by_search(
     request: &RequestHead,
     range: impl Fn() -> Option<RangeSpec>,
     now: Timestamp,
-) -> Option<(Key, Lookup)> {
+    mut is_enough: impl FnMut(&Key, Lookup) -> bool,
+) {
     let own = &request.key;
     let is_equivalent = |key: &Key| {
         let parts = |key: &Key| (key.scheme(), key.rules());
         let path = |key: &Key| no_vary_search::split(key.path()).0.to_vec();
         parts(key) == parts(own) && key.host() == own.host() && path(key) == path(own)
     };
+    let mut other = request.clone();
     for class in invalidation.ids().search_classes(own.host(), own.path()) {
         let hashes = invalidation.ids().key_hashes(class);
         let under = hashes.iter().rev().take(EQUIVALENTS_MAX).flat_map(|hash| store.by_hash(*hash));
         let mut keys: Vec<Key> = Vec::new();
         for stored in under.filter(|stored| stored.provenance.carries(class)) {
-            if is_equivalent(&stored.key) && !keys.contains(&stored.key) {
+            if is_equivalent(&stored.key) && stored.key != *own && !keys.contains(&stored.key) {
                 keys.push(stored.key.clone());
             }
         }
         for key in keys {
-            let other = RequestHead { key, ..request.clone() };
+            other.key = key;
             let lookup = usable(store, &[], invalidation, &other, &range, now);
-            if let Found::Stored(stored, Verdict::Valid) = &lookup.found
+            if let Found::Stored(stored, _) = &lookup.found
                 && stored.provenance.carries(class)
-                && lookup.found.clone().fresh(now).is_some()
+                && stored.response().is_some()
+                && is_enough(&other.key, lookup)
             {
-                return Some((other.key, lookup));
+                return;
             }
         }
     }
-    None
 }
 
 /// Stored responses of equivalent URLs that one look-up looks at.

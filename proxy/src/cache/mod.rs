@@ -13,6 +13,7 @@ pub mod answer;
 mod bypass_cookies;
 mod compressed;
 mod deliver;
+mod equivalents;
 mod pass;
 mod tunnel;
 
@@ -40,7 +41,7 @@ use crate::freshness::{RequestFacts, Uncacheable};
 use crate::invalidation::Invalidation;
 use crate::key::KeySeed;
 use crate::key::vary::VariantHash;
-use crate::lookup::{Found, Lookup, plain_of, usable, usable_by_search};
+use crate::lookup::{Lookup, plain_of, usable};
 use crate::origins::OriginId;
 use crate::policy::SettingsSnapshot;
 use crate::policy::rules::RuleEffects;
@@ -252,23 +253,19 @@ impl Cache {
         let now = self.clock.now();
         let lookup = self.find(head, loaded, now);
         let trust = self.invalidation.lease().trust(now);
-        let decide = |head: &RequestHead, found| {
-            decide(found, &head.facts(), &head.policy.freshness, trust, now)
-        };
-        let (store, invalidation) = (&*self.store, &*self.invalidation);
-        let range = || RangeSpec::only_one(&head.method, &head.fields);
-        let searches = invalidation.ids().searches();
-        if let Found::Nothing(ForwardReason::UriMiss) = lookup.found
-            && head.policy.heeds_search_variance
-            && !searches.of(head.key.host()).is_empty()
-            && let Some((key, other)) = usable_by_search(store, invalidation, head, range, now)
-            && let decision @ Decision::Hit(_) = decide(head, other.found)
-        {
-            searches.shared.add(1);
-            head.key = key; // what is answered is the stored response of this URL
-            return (decision, other.variant);
+        let decide = |found| decide(found, &head.facts(), &head.policy.freshness, trust, now);
+        let considered = (decide(lookup.found), lookup.variant);
+        let stored = (&*self.store, &*self.invalidation);
+        if matches!(considered.0, Decision::Hit(_)) || !equivalents::may_exist(stored.1, head) {
+            return considered;
         }
-        (decide(head, lookup.found), lookup.variant)
+        let request = (&*head, !loaded.is_empty());
+        let best = equivalents::best(stored, request, &considered.0, &decide, now);
+        let Some(equivalents::Equivalent { key, decision, variant }) = best else {
+            return considered;
+        };
+        head.answer_as(key);
+        (decision, variant)
     }
 
     /// Finds the stored response that a request could use, in memory and among `loaded`.
@@ -393,7 +390,7 @@ impl Cache {
     }
 
     async fn forward(&self, forwarding: Forwarding, busy: Busy) -> Answer {
-        let Forwarding { inbound, origin, started, reason, plan, variant } = forwarding;
+        let Forwarding { mut inbound, origin, started, reason, plan, variant } = forwarding;
         let (arrived, is_told) = (self.clock.now(), inbound.head.tells_times());
         let received = if inbound.has_body() { Received::counting() } else { Received::default() };
         // Where nothing is shared, the client's own conditions and ranges go to the origin.
@@ -411,6 +408,7 @@ impl Cache {
             }
             Plan::Fetch(_) => {
                 let why = Uncacheable::Method;
+                inbound.head.answer_as_asked();
                 self.passer.pass(inbound, reason, why, received.clone(), busy).await
             }
             Plan::FetchUncollapsed(why) | Plan::Pass(why) => {
@@ -451,6 +449,9 @@ impl Cache {
             };
             self.fetcher.fetch_uncollapsed(Arc::new(request), on_disconnect).await
         };
+        if let (Some(own), Ok(fetched)) = (&client.asked, &fetched) {
+            client.key = fetched.key().unwrap_or(own).clone();
+        }
         let forwarded = Forwarded::new(reason);
         let now = self.clock.now();
         let mut answer = match fetched {

@@ -222,6 +222,7 @@ impl Rewarmer {
             target,
             policy,
             key,
+            asked: None,
             fields: parts.headers,
             peer: Arc::clone(&self.peer),
             interim: None,

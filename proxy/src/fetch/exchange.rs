@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use super::freshen::may_confirm;
 use super::parts::{Completion, stored_part};
@@ -13,8 +13,10 @@ use super::task::FetchTask;
 use super::{HeldResponse, redirect_loop, revision};
 use crate::compression::form::ContentForm;
 use crate::freshness::ExchangeTimes;
+use crate::freshness::stored_fields::freshen;
 use crate::freshness::validation::{Conditions, conditions, selects};
 use crate::origins::{self, OriginBody, OriginError};
+use crate::policy::rules::edited;
 use crate::store::Show;
 
 pub(super) struct OriginResponse {
@@ -37,7 +39,11 @@ pub(super) async fn exchange(task: &FetchTask) -> Result<OriginResponse, OriginE
         if answer.response.status() != StatusCode::NOT_MODIFIED {
             return Ok(answer);
         }
-        if selects(&stored, answer.response.headers()) && task.usable_stale().is_some() {
+        let fields = answer.response.headers();
+        if selects(&stored, fields)
+            && task.usable_stale().is_some()
+            && is_shared(task, &stored, fields)
+        {
             return Ok(OriginResponse { confirmed: Some(Arc::clone(held)), ..answer });
         }
     }
@@ -51,10 +57,22 @@ pub(super) async fn exchange(task: &FetchTask) -> Result<OriginResponse, OriginE
     send(task, Conditions::default(), range).await
 }
 
+/// Returns whether a response with these stored fields is still one for the URL that was asked for,
+/// after this confirmation.
+fn is_shared(task: &FetchTask, stored: &HeaderMap, confirmation: &HeaderMap) -> bool {
+    let head = &task.request.head;
+    let confirmed = || {
+        let stored = edited::undone(stored.clone());
+        freshen(&stored, confirmation, task.fetcher.clock.wall())
+    };
+    head.asked.is_none() || head.is_shared_by(&confirmed())
+}
+
 /// Returns the stored part that one more part would complete, where the whole is wanted.
 fn completion(task: &FetchTask) -> Option<Completion> {
     let base = stored_part(&task.fetcher, &task.request.head);
-    base.filter(|_| task.request.range.is_none()).and_then(Completion::of)
+    let is_for_all = task.request.range.is_none() && task.request.head.asked.is_none();
+    base.filter(|_| is_for_all).and_then(Completion::of)
 }
 
 /// Returns whether a missing part may be put together with the stored one. One that may not be

@@ -122,7 +122,8 @@ pub(super) fn stored_meanwhile(fetcher: &Fetcher, request: &FetchRequest) -> Opt
     found.fresh(now).filter(|stored| {
         stored.response().is_some_and(|response| {
             let freshness = &response.freshness;
-            trust.covers(freshness.received())
+            fetcher.is_for(&request.head, &stored.key, &stored.provenance)
+                && trust.covers(freshness.received())
                 && request.facts.directives.permit(
                     freshness,
                     now,

@@ -69,7 +69,7 @@ use self::metrics::FetchMetrics;
 use self::request::FetchRequest;
 use self::task::FetchTask;
 use crate::freshness::{ExchangeTimes, Uncacheable};
-use crate::invalidation::{Invalidation, RunningFetch, Verdict};
+use crate::invalidation::{Invalidation, Provenance, RunningFetch, Verdict};
 use crate::key::Key;
 use crate::limit::{Limit, Permit};
 use crate::origins::{self, Origin, OriginBody, OriginError, RequestBody};
@@ -118,6 +118,19 @@ pub enum Fetched {
     Stored(Arc<Stored>),
     /// A response for this client only.
     Unshared(Box<Response<OriginBody>>, Uncacheable),
+}
+
+impl Fetched {
+    /// Returns the key under which others find the response; `None`: it is for this client only.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Arriving { head, .. } => Some(&head.key),
+            Self::Validated(stored, _) | Self::StaleIfError(stored) | Self::Stored(stored) => {
+                Some(&stored.key)
+            }
+            Self::Unshared(..) => None,
+        }
+    }
 }
 
 /// The part of a request in the fetch that answers it.
@@ -302,6 +315,16 @@ impl Fetcher {
                 .stored()
                 .response()
                 .is_some_and(|response| response.freshness.may_serve_on_error(now, soft_purged))
+    }
+
+    /// Returns whether a response that is found under this key is one for the URL of this request.
+    fn is_for(&self, request: &RequestHead, key: &Key, provenance: &Provenance) -> bool {
+        let own = request.own_key();
+        let is_declared = || {
+            let classes = self.invalidation.ids().search_classes(own.host(), own.path());
+            classes.into_iter().any(|class| provenance.carries(class))
+        };
+        key == own || request.policy.heeds_search_variance && is_declared()
     }
 
     /// Removes a response that was purged while it was fetched. Until then its verdict keeps it

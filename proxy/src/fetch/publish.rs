@@ -23,7 +23,7 @@ use crate::store::Stored;
 /// Tells all readers what the head is, and transfers the content if there is any to share.
 /// `unshared` takes a response that is for the leader only.
 pub(super) async fn publish_head(
-    task: FetchTask,
+    mut task: FetchTask,
     answer: OriginResponse,
     unshared: oneshot::Sender<Response<OriginBody>>,
 ) {
@@ -40,6 +40,10 @@ pub(super) async fn publish_head(
     {
         let outcome = HeadOutcome::StaleIfError(Arc::clone(held));
         return task.end(outcome);
+    }
+    if !task.request.head.is_shared_by(response.headers()) {
+        task.leave(); // those who join it want another URL
+        task.request = Arc::new(task.request.for_own_url());
     }
     match Storable::judge(&fetcher, &task.request, &response, exchange, completion.as_ref()) {
         Ok(storable) => {

@@ -43,6 +43,13 @@ impl FetchRequest {
         FlightKey { key: self.head.key.clone(), variant: self.variant, range: self.range }
     }
 
+    /// Returns it as one for its own URL only, which has no stored response.
+    pub(super) fn for_own_url(&self) -> Self {
+        let mut request = Self { stale: None, ..self.clone() };
+        request.head.answer_as_asked();
+        request
+    }
+
     /// Makes the message for the origin, with none of the client's conditions and ranges.
     pub fn message(
         &self,

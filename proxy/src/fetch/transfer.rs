@@ -38,6 +38,7 @@ pub(super) async fn transfer(
     }
     let policy = &task.request.head.policy;
     let mut head = SharedHead {
+        key: task.request.head.key.clone(),
         status: parts.status,
         fields: policy.public(&storable.fields),
         variant: storable.variant.clone(),
@@ -93,6 +94,7 @@ pub(super) async fn transfer_error(
         form::vary_on_encoding(&mut fields);
     }
     let head = SharedHead {
+        key: task.request.head.key.clone(),
         status: parts.status,
         fields: task.request.head.shown(parts.status, &fields),
         variant: None,

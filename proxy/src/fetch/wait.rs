@@ -50,6 +50,8 @@ enum Followed {
     Unshared,
     /// A purge has overtaken this flight, or it is for other requests: another takes its place.
     Mismatch(Arc<Flight>),
+    /// The response is not one for the URL of the request, though an earlier one was.
+    OtherUrl,
     /// The URL varies, and the request selects this variant.
     OtherVariant(VariantHash),
     /// It failed; another attempt may succeed.
@@ -165,6 +167,10 @@ impl HeadWait {
             Followed::KeepWaiting => return AfterHead::KeepWaiting,
             Followed::Unshared => return AfterHead::FetchUncollapsed(OnDisconnect::Cancel),
             Followed::Mismatch(flight) => self.mismatch = Some(flight),
+            Followed::OtherUrl => {
+                self.request = Arc::new(self.request.for_own_url());
+                self.attempts.clear();
+            }
             Followed::OtherVariant(variant) => {
                 let variant = Some(variant);
                 self.request = Arc::new(FetchRequest { variant, ..(*self.request).clone() });
@@ -206,13 +212,13 @@ impl HeadWait {
         match head {
             HeadOutcome::Shared(head) => self.share(head, reader),
             HeadOutcome::Validated(stored)
-                if self.is_selected(&stored) && self.may_follow(&stored.provenance) =>
+                if self.is_for(&stored) && self.may_follow(&stored.provenance) =>
             {
                 fetcher.metrics.collapsed.add(1);
                 Followed::Done(Ok(Fetched::Validated(stored, Role::Follower)))
             }
             HeadOutcome::StaleIfError(stale)
-                if self.is_selected(stale.stored()) && fetcher.may_serve_on_error(&stale) =>
+                if self.is_for(stale.stored()) && fetcher.may_serve_on_error(&stale) =>
             {
                 Followed::Done(Ok(Fetched::StaleIfError(Arc::clone(stale.stored()))))
             }
@@ -240,6 +246,11 @@ impl HeadWait {
 
     fn share(&self, head: Arc<SharedHead>, reader: FlightReader) -> Followed {
         let (fetcher, request) = (&self.fetcher, &self.request);
+        if !fetcher.is_for(&request.head, &head.key, &head.provenance) {
+            let is_of_own = request.head.asked.is_none();
+            let mismatch = || Followed::Mismatch(Arc::clone(reader.flight()));
+            return if is_of_own { mismatch() } else { Followed::OtherUrl };
+        }
         let fields = match head.source {
             Some(_) => request.head.fields_of_plain(),
             None => Cow::Borrowed(&request.head.fields),
@@ -263,8 +274,12 @@ impl HeadWait {
         Followed::Done(Ok(Fetched::Arriving { head, reader, role: Role::Follower }))
     }
 
-    fn is_selected(&self, stored: &Stored) -> bool {
+    /// Returns whether it is one for the URL of this request, in the variant that it selects.
+    fn is_for(&self, stored: &Stored) -> bool {
         let (store, head) = (&*self.fetcher.store, &self.request.head);
+        if !self.fetcher.is_for(head, &stored.key, &stored.provenance) {
+            return false;
+        }
         let is_compressible =
             stored.response().is_some_and(|own| own.fields.form() == ContentForm::Compressible);
         is_selected(store, stored, &head.fields)

@@ -59,6 +59,9 @@ pub struct RequestHead {
     pub target: Target,
     pub policy: RequestPolicy,
     pub key: Key,
+    /// The key of its own URL, where `key` is that of an equivalent one: its stored response is of
+    /// use here, and what the origin is asked for it is for all of them.
+    pub asked: Option<Box<Key>>,
     pub fields: HeaderMap,
     pub peer: Arc<Peer>,
     /// `None` where interim responses are not relayed.
@@ -136,6 +139,33 @@ impl RequestHead {
         }
     }
 
+    /// Returns the key of its own URL.
+    pub fn own_key(&self) -> &Key {
+        self.asked.as_deref().unwrap_or(&self.key)
+    }
+
+    /// Looks for its response under the key of an equivalent URL.
+    pub fn answer_as(&mut self, key: Key) {
+        let before = std::mem::replace(&mut self.key, key);
+        self.asked.get_or_insert_with(|| Box::new(before));
+    }
+
+    /// Looks for its response under its own URL again.
+    pub fn answer_as_asked(&mut self) {
+        if let Some(own) = self.asked.take() {
+            self.key = *own;
+        }
+    }
+
+    /// Returns whether a response with these fields, for its own URL, is one for the URL of `key`
+    /// as well.
+    pub fn is_shared_by(&self, response: &HeaderMap) -> bool {
+        self.asked.as_ref().is_none_or(|own| {
+            let variance = self.policy.search_variance(response);
+            variance.is_some_and(|it| it.are_equivalent(own.path(), self.key.path()))
+        })
+    }
+
     /// Returns a copy of this head for a fetch in the background, which this request calls.
     #[must_use]
     pub fn for_refresh(&self) -> Self {
@@ -208,6 +238,7 @@ impl RequestHead {
             target,
             policy,
             key,
+            asked: None,
             fields: headers,
             peer: Arc::clone(peer),
             interim: None,

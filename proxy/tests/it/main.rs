@@ -25,6 +25,7 @@ mod vary;
 mod variants;
 #[cfg(test)]
 mod no_vary_search;
+mod no_vary_search_stale;
 #[cfg(test)]
 mod validation;
 #[cfg(test)]

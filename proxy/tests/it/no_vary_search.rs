@@ -78,6 +78,32 @@ async fn a_purge_of_a_url_hits_all_responses_that_are_equivalent_to_it() {
 }
 
 #[tokio::test]
+async fn each_kind_of_purge_finds_what_is_stored_for_equivalent_urls() {
+    let (stored, other) = ("/p?id=1&ref=a", "http://site.example/p?ref=never-seen&id=1");
+    for (purge, hits) in [
+        (json!({ "urls": [other] }), true),
+        (json!({ "urls": ["http://site.example/p?id=2"] }), false),
+        (json!({ "paths": [other] }), true),
+        (json!({ "paths": ["http://site.example/q?id=1"] }), false),
+        (json!({ "pages": [other] }), true),
+        (json!({ "prefixes": ["http://site.example/p"] }), true),
+        (json!({ "prefixes": ["http://site.example/p?id=1"] }), true),
+        (json!({ "prefixes": ["http://site.example/p?ref="] }), false), // not how it is stored
+    ] {
+        let origin = Origin::start().await;
+        declaring(&origin, &[stored], NAME, "key-order, params=(\"ref\")");
+        let proxy = Proxy::start(&origin);
+        proxy.get(stored).await;
+        assert!(proxy.get("/p?ref=b&id=1").await.is_hit());
+
+        let report = proxy.purge(&purge.to_string()).await;
+
+        assert_eq!(report["matched"]["objects"], u64::from(hits), "{purge}");
+        assert_eq!(proxy.get(stored).await.is_hit(), !hits, "{purge}");
+    }
+}
+
+#[tokio::test]
 async fn a_purge_of_an_equivalent_url_hits_the_fetch_in_flight_that_will_declare_it() {
     let origin = Origin::start().await;
     let proxy = Proxy::start(&origin);

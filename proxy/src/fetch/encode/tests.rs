@@ -57,6 +57,7 @@ fn request() -> RequestHead {
         version: Version::HTTP_11,
         policy: RequestPolicy::without_rules(settings),
         key: Key::new(KeySeed(1), Scheme::Http, b"h", b"/a"),
+        asked: None,
         target,
         fields: parts.headers,
         peer: Arc::new(peer),

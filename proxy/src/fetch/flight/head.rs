@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode};
 use crate::fetch::HeldResponse;
 use crate::freshness::{Freshness, Uncacheable};
 use crate::invalidation::Provenance;
+use crate::key::Key;
 use crate::key::vary::Variant;
 use crate::origins::OriginError;
 use crate::store::Stored;
@@ -27,6 +28,8 @@ pub enum HeadOutcome {
 
 #[derive(Debug)]
 pub struct SharedHead {
+    /// The key of the URL that was asked for, or of an equivalent one.
+    pub key: Key,
     pub status: StatusCode,
     pub fields: HeaderMap,
     pub variant: Option<Variant>,

@@ -108,7 +108,18 @@ impl Bench {
         let mut policy = RequestPolicy::without_rules(settings);
         policy.claim(target.host(), target.path());
         let details = KeptDetails::default();
-        RequestHead { method, version, target, policy, key, fields, peer, interim: None, details }
+        RequestHead {
+            method,
+            version,
+            target,
+            policy,
+            key,
+            asked: None,
+            fields,
+            peer,
+            interim: None,
+            details,
+        }
     }
 }
 
