@@ -1,9 +1,11 @@
 //! `/api/v1/objects`: what is stored, page by page, or all that is stored of one URL.
 //!
-//! A walk copies references of one shard at a time, so that no request waits for it; it ends after
-//! [`WALK_MAX`], and says so.
+//! A walk through memory copies references of one shard at a time, so that no request waits for it.
+//! A walk through the file reads heads in the order of the hashes of keys. Each ends after
+//! [`WALK_MAX`], and the page says so, or ends there.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +63,10 @@ impl ObjectsQuery {
         Some(read)
     }
 
+    fn tag_id(&self, app: &App) -> Option<TagId> {
+        self.tag.as_ref().map(|tag| app.invalidation.ids().tag(tag.as_bytes()))
+    }
+
     fn accepts(&self, stored: &Stored, now: Timestamp) -> bool {
         let Some(response) = stored.response() else { return false };
         let is_of_prefix =
@@ -110,73 +116,133 @@ async fn show(app: &App, url: &CanonicalUrl) -> Value {
     json!({"url": url.to_string(), "objects": objects})
 }
 
-/// Shows a page of what is in memory, in the order of the hashes of keys.
+/// Shows a page of what is stored, in the order of the hashes of keys.
 async fn list(app: &Arc<App>, query: ObjectsQuery) -> Value {
     let walking = Arc::clone(app);
-    let walk = move || page(&walking, &query);
+    let walk = move || {
+        let mut page = ObjectsPage::new(&query, walking.clock().now());
+        page.walk_memory(&walking);
+        page.walk_file(&walking);
+        page.into_document(&walking)
+    };
     tokio::task::spawn_blocking(walk).await.unwrap_or_default()
 }
 
-fn page(app: &App, query: &ObjectsQuery) -> Value {
-    let (now, deadline) = (app.clock().now(), Instant::now() + WALK_MAX);
-    let mut found = BTreeMap::<(u64, usize), Arc<Stored>>::new();
-    let mut is_partial = false;
-    let mut take = |stored: &Arc<Stored>| {
-        let hash = stored.key.hash();
-        let place = (hash, Arc::as_ptr(stored).addr());
-        let is_after = query.after.is_none_or(|after| hash > after);
-        if !is_after
-            || found.len() > query.limit
-                && found.last_key_value().is_some_and(|(last, _)| place > *last)
-        {
-            return;
-        }
-        if query.accepts(stored, now) {
-            found.insert(place, Arc::clone(stored));
-            if found.len() > query.limit + 1 {
-                found.pop_last();
-            }
-        }
-    };
-    if let Some(tag) = &query.tag {
-        let id = app.invalidation.ids().tag(tag.as_bytes());
-        let mut hashes = app.invalidation.ids().key_hashes(id);
-        hashes.sort_unstable();
-        hashes.dedup();
-        for hash in hashes {
-            if Instant::now() > deadline {
-                is_partial = true;
-                break;
-            }
-            let carries = |stored: &&Arc<Stored>| stored.provenance.carries(id);
-            app.store.by_hash(hash).iter().filter(carries).for_each(&mut take);
-        }
-    } else {
-        let mut walked = 0_u64;
-        app.store.visit(&mut |stored| {
-            walked += 1;
-            if walked.is_multiple_of(WALK_STEP) && Instant::now() > deadline {
-                is_partial = true;
-            }
-            if !is_partial {
-                take(stored);
-            }
-        });
+/// A page while it is looked for.
+struct ObjectsPage<'a> {
+    query: &'a ObjectsQuery,
+    now: Timestamp,
+    /// By hash and version, with the tier. One more than a page holds, at most.
+    found: BTreeMap<(u64, u64), (Arc<Stored>, &'static str)>,
+    is_partial: bool,
+    /// The place up to which the file was looked at, if the page ends there.
+    cut: Option<u64>,
+}
+
+impl<'a> ObjectsPage<'a> {
+    const fn new(query: &'a ObjectsQuery, now: Timestamp) -> Self {
+        Self { query, now, found: BTreeMap::new(), is_partial: false, cut: None }
     }
-    let next = next_page(&mut found, query.limit);
-    let objects: Vec<_> = found.values().map(|stored| object(app, stored, now)).collect();
-    let only_memory = app.file_usage().is_some();
-    json!({
-        "objects": objects,
-        "next": next,
-        "is_partial": is_partial,
-        "is_of_memory_only": only_memory,
-    })
+
+    /// Returns whether everything at this hash and behind it is on a later page.
+    fn ends_before(&self, hash: u64) -> bool {
+        self.found.len() > self.query.limit
+            && self.found.last_key_value().is_some_and(|((last, _), _)| hash > *last)
+    }
+
+    fn take(&mut self, stored: &Arc<Stored>, tier: &'static str) {
+        let hash = stored.key.hash();
+        let is_after = self.query.after.is_none_or(|after| hash > after);
+        if is_after && !self.ends_before(hash) && self.query.accepts(stored, self.now) {
+            // Without a file there are no versions.
+            let address = Arc::as_ptr(stored).addr() as u64;
+            let version = if stored.version == 0 { address } else { stored.version };
+            self.found.entry((hash, version)).or_insert_with(|| (Arc::clone(stored), tier));
+            if self.found.len() > self.query.limit + 1 {
+                self.found.pop_last();
+            }
+        }
+    }
+
+    fn walk_memory(&mut self, app: &App) {
+        let deadline = Instant::now() + WALK_MAX;
+        if let Some(id) = self.query.tag_id(app) {
+            let mut hashes = app.invalidation.ids().key_hashes(id);
+            hashes.sort_unstable();
+            hashes.dedup();
+            for hash in hashes {
+                if Instant::now() > deadline {
+                    self.is_partial = true;
+                    break;
+                }
+                let carries = |stored: &&Arc<Stored>| stored.provenance.carries(id);
+                app.store
+                    .by_hash(hash)
+                    .iter()
+                    .filter(carries)
+                    .for_each(|it| self.take(it, "memory"));
+            }
+        } else {
+            let mut walked = 0_u64;
+            app.store.visit(&mut |stored| {
+                walked += 1;
+                if walked.is_multiple_of(WALK_STEP) && Instant::now() > deadline {
+                    self.is_partial = true;
+                }
+                if !self.is_partial {
+                    self.take(stored, "memory");
+                }
+            });
+        }
+    }
+
+    /// Reads the heads of what is in the file only. Where that takes too long, the page ends there.
+    fn walk_file(&mut self, app: &App) {
+        let Some(file) = app.store.cold() else { return };
+        let deadline = Instant::now() + WALK_MAX;
+        let tag = self.query.tag_id(app);
+        let Some(from) = self.query.after.map_or(Some(0), |after| after.checked_add(1)) else {
+            return;
+        };
+        file.walk(from, tag, &mut |stored| {
+            let hash = stored.key.hash();
+            if self.ends_before(hash) {
+                return ControlFlow::Break(());
+            }
+            if Instant::now() > deadline && hash > from {
+                self.cut = Some(hash - 1);
+                return ControlFlow::Break(());
+            }
+            if tag.is_none_or(|id| stored.provenance.carries(id)) {
+                self.take(stored, "file");
+            }
+            ControlFlow::Continue(())
+        });
+        if let Some(cut) = self.cut {
+            self.found.retain(|(hash, _), _| *hash <= cut);
+        }
+    }
+
+    fn into_document(mut self, app: &App) -> Value {
+        let next = next_page(&mut self.found, self.query.limit).or(self.cut);
+        let shown = |(stored, tier): &(Arc<Stored>, &str)| {
+            let mut object = object(app, stored, self.now);
+            if let Some(fields) = object.as_object_mut() {
+                fields.insert("tier".to_owned(), (*tier).into());
+            }
+            object
+        };
+        json!({
+            "objects": self.found.values().map(shown).collect::<Vec<_>>(),
+            "next": next.map(|next| format!("{next:016x}")),
+            "is_partial": self.is_partial,
+        })
+    }
 }
 
 /// Cuts what was found to a page. Variants of one key are not divided, but where they alone are
 /// more than a page. Returns the place after which the next one begins.
-fn next_page(found: &mut BTreeMap<(u64, usize), Arc<Stored>>, limit: usize) -> Option<String> {
+fn next_page<T>(found: &mut BTreeMap<(u64, u64), T>, limit: usize) -> Option<u64> {
     if found.len() <= limit {
         return None;
     }
@@ -185,7 +251,7 @@ fn next_page(found: &mut BTreeMap<(u64, usize), Arc<Stored>>, limit: usize) -> O
     if !begins_with_it {
         found.retain(|(hash, _), _| *hash != over);
     }
-    found.last_key_value().map(|((last, _), _)| format!("{last:016x}"))
+    found.last_key_value().map(|((last, _), _)| *last)
 }
 
 /// Returns what operators may know of a stored response: no field of it, and no value of a field

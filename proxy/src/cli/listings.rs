@@ -153,11 +153,6 @@ fn objects_page(document: &Value) -> String {
     if let Some(next) = document.get("next").and_then(Value::as_str) {
         let _written = writeln!(page, "more: --after {next}");
     }
-    if document.get("is_of_memory_only") == Some(&Value::Bool(true)) {
-        page.push_str(
-            "only what is in memory is listed; what only the file holds: shellac objects show URL\n",
-        );
-    }
     if document.get("is_partial") == Some(&Value::Bool(true)) {
         page.push_str("the walk took too long: not everything was looked at\n");
     }
@@ -232,7 +227,5 @@ mod tests {
         let page = objects_page(&document);
         let expected = "bytes  age  ttl  state  status  form  varies by  URL\n5      1    59   fresh  200     -     accept     http://h/a\nmore: --after 00ff\n";
         assert_eq!(page, expected);
-        let document = json!({"objects": [], "next": null, "is_of_memory_only": true});
-        assert!(objects_page(&document).contains("only what is in memory is listed"));
     }
 }

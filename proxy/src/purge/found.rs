@@ -22,7 +22,7 @@ pub async fn stored_of(
             executor.search().under(&keys, &ids).into_iter().map(|stored| (stored, "memory")),
         );
         for key in &keys {
-            let loaded = cold::load(&*executor.store, key, Promote::IfHot).await;
+            let loaded = cold::load(&*executor.store, key, Promote::Never).await;
             all.extend(loaded.into_iter().map(|stored| (stored, "file")));
         }
     }

@@ -1,13 +1,14 @@
 //! `ColdTier`: the part of a store whose responses are not in memory, and have to be loaded before
 //! a request can be answered from them.
 
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use purge_protocol::PurgeMode;
 
 use super::{Store, Stored};
-use crate::invalidation::{PurgeMark, Sequence};
+use crate::invalidation::{PurgeMark, Sequence, TagId};
 use crate::key::Key;
 
 /// Stored responses that [`Store::lookup`] does not see.
@@ -18,6 +19,16 @@ pub trait ColdTier: Send + Sync + std::fmt::Debug {
     /// Loads the cold responses of this key into memory, but for those that were purged meanwhile.
     /// Returns those that are not promoted, for this one use.
     fn load<'a>(&'a self, key: &'a Key, promote: Promote) -> Load<'a>;
+
+    /// Reads cold responses from this hash of a key on, in the order of the hashes, for as long as
+    /// the visitor wants. Those that cannot carry the tag, and those that were purged, are left
+    /// out. None is promoted, or counts as used. Blocks on the device.
+    fn walk(
+        &self,
+        from: u64,
+        tag: Option<TagId>,
+        visitor: &mut dyn FnMut(&Arc<Stored>) -> ControlFlow<()>,
+    );
 
     /// Purges cold responses that were fetched before: all under these hashes of keys, or all there
     /// are. Returns their number. A soft purge leaves them where they are.
@@ -33,6 +44,8 @@ pub trait ColdTier: Send + Sync + std::fmt::Debug {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promote {
+    /// Not at all: it is only looked at.
+    Never,
     /// If it is worth its place there.
     IfHot,
     /// In any case: it is about to be replaced, removed or validated.

@@ -31,7 +31,7 @@ pub struct Stored {
     /// Seconds in which the response was used.
     uses: AtomicU32,
     /// Unique in a store that has a file; zero: it is in memory only.
-    pub(in crate::store) version: u64,
+    pub version: u64,
 }
 
 #[derive(Debug)]

@@ -1,10 +1,12 @@
 //! Storage in a file: hits that come from it, across restarts, with ranges and conditions, and
 //! purges that hold.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use insta::assert_snapshot;
 use process::clock::Clock;
+use serde_json::Value;
 use settings::{Config, StorageKind};
 use shellac::testing::store::file::inspect::{InspectError, inspect, verify};
 use tempfile::TempDir;
@@ -179,6 +181,56 @@ async fn more_pages_than_memory_holds_are_hits_each_time_and_never_after_a_purge
         let answer = proxy.get(&format!("/{number}")).await;
         assert_eq!(answer.is_hit(), number % 10 != 3, "{number}: {}", answer.cache_status());
     }
+}
+
+#[tokio::test]
+async fn what_is_in_memory_and_what_is_in_the_file_only_is_listed_page_by_page() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    for number in 0..PAGES {
+        let tag = format!("t{}", number % 10);
+        let page = cacheable(&large(1000)).field("surrogate-key", &tag);
+        origin.on(&format!("/{number}"), page);
+    }
+    let file = stored_in(folder.path(), StorageKind::File);
+    let little = move |config: &mut Config| {
+        file(config);
+        config.storage.memory.capacity = 2 << 20;
+    };
+    let proxy = Proxy::start_at(origin.address, Clock::manual(START), little);
+    until("the recovery", || proxy.app.file_usage().is_some_and(|it| !it.is_loading)).await;
+    for number in 0..PAGES {
+        proxy.get(&format!("/{number}")).await;
+    }
+    written(&proxy, PAGES as u64).await;
+    let listed = async |query: &str| {
+        let (mut objects, mut after) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/api/v1/objects?limit=500{query}{after}");
+            let mut page = proxy.ask_admin("GET", &path, &[], "").await.json();
+            objects.extend(page["objects"].as_array().unwrap().clone());
+            let Some(next) = page["next"].take().as_str().map(str::to_owned) else {
+                return objects;
+            };
+            after = format!("&after={next}");
+        }
+    };
+    let urls = |objects: &[Value]| -> HashSet<String> {
+        objects.iter().map(|object| object["url"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = listed("").await;
+    assert_eq!((all.len(), urls(&all).len()), (PAGES, PAGES));
+    for tier in ["memory", "file"] {
+        assert!(all.iter().any(|object| object["tier"] == tier), "{tier}");
+    }
+    let of_tag = listed("&tag=t7").await;
+    assert!(urls(&of_tag).iter().all(|url| url.ends_with('7')));
+    assert_eq!(of_tag.len(), PAGES / 10);
+    let of_prefix = listed("&prefix=http%3A%2F%2Fsite.example%2F11").await;
+    assert_eq!(of_prefix.len(), 1 + 10 + 100);
+
+    proxy.purge(r#"{"tags":["t7"]}"#).await;
+    assert_eq!(listed("&tag=t7").await, [Value::Null; 0]);
+    assert_eq!(listed("").await.len(), PAGES - PAGES / 10);
 }
 
 const PAGES: usize = 1200;

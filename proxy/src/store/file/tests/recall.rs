@@ -1,5 +1,6 @@
 //! Recalled responses: for one use, or to stay in memory; and the effect of purges on them.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use purge_protocol::PurgeMode;
@@ -93,4 +94,39 @@ fn what_is_handed_out_can_be_removed_and_does_not_come_back() {
     assert!(store.store.remove(&transient, crate::store::Removal::Expired));
     assert!(recalled(&store, Promote::Always).is_none() && !is_in_memory(&store));
     assert!(!store.store.remove(&transient, crate::store::Removal::Expired), "once");
+}
+
+/// Everything that a walk shows from this hash on, at most so many.
+fn walked(store: &SimulatedStore, from: u64, most: usize) -> Vec<Arc<Stored>> {
+    let mut seen = Vec::new();
+    store.store.walk(from, None, &mut |stored| {
+        seen.push(Arc::clone(stored));
+        if seen.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    seen
+}
+
+#[test]
+fn a_walk_shows_all_that_is_not_in_memory_in_order_and_changes_nothing() {
+    let store = crowded();
+    store.store.evict_all();
+    let before = (store.store.usage(), store.store.file_usage().promoted);
+    let all = walked(&store, 0, usize::MAX);
+    assert_eq!(all.len(), 401);
+    assert!(all.is_sorted_by_key(|stored| stored.key.hash()));
+    assert_eq!((store.store.usage(), store.store.file_usage().promoted), before);
+
+    let first = walked(&store, 0, 100);
+    let rest = walked(&store, first[99].key.hash() + 1, usize::MAX);
+    let hashes = |some: &[Arc<Stored>]| some.iter().map(|it| it.key.hash()).collect::<Vec<_>>();
+    assert_eq!([hashes(&first), hashes(&rest)].concat(), hashes(&all));
+    assert!(walked(&store, all[400].key.hash() + 1, 1).is_empty());
+}
+
+#[test]
+fn a_walk_leaves_out_what_was_purged() {
+    let store = crowded();
+    store.store.evict_all();
+    store.purge_tag("t").unwrap();
+    assert!(walked(&store, 0, usize::MAX).iter().all(|stored| stored.key != key("/a")));
 }

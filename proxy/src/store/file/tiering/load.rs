@@ -25,7 +25,10 @@ pub(crate) async fn load(
     let mut transients = Vec::new();
     let entries = parts.volume().index.cold(key_hash);
     // Which of several variants is meant is not known before they are read: then all come, to stay.
-    let promote = if entries.len() > 1 { Promote::Always } else { promote };
+    let promote = match promote {
+        Promote::IfHot if entries.len() > 1 => Promote::Always,
+        promote => promote,
+    };
     for entry in entries {
         if entry.place().is_none() {
             restore_pending(parts, &entry);
@@ -81,7 +84,7 @@ async fn read_and_wait(
 }
 
 /// Returns the response of a record, if it is valid and does not stay in memory.
-fn restore(
+pub(super) fn restore(
     parts: &TierParts,
     entry: &IndexEntry,
     record: Result<Record, ReadError>,
@@ -151,7 +154,9 @@ fn admit(
     let enter = |provenance: Option<Provenance>| {
         let mut locked = volume.index.lock(entry.key_hash);
         let known = locked.find(entry.version).filter(|known| !known.is_in_memory())?;
-        known.used();
+        if promote != Promote::Never {
+            known.used();
+        }
         let Some(provenance) = provenance else {
             let known = locked.remove(entry.version)?;
             parts.retire(&known, None, None);
@@ -196,9 +201,13 @@ fn admit(
 fn is_promoted(parts: &TierParts, entry: &IndexEntry, stored: &Stored, promote: Promote) -> bool {
     let identity = entry.key_hash ^ u64::from(entry.variant) << 32;
     let memory = &parts.memory;
-    promote == Promote::Always
-        || memory.has_room_for(stored.cost())
-        || parts.promotion.is_due(identity, memory.objects())
+    match promote {
+        Promote::Never => false,
+        Promote::Always => true,
+        Promote::IfHot => {
+            memory.has_room_for(stored.cost()) || parts.promotion.is_due(identity, memory.objects())
+        }
+    }
 }
 
 /// Takes an unreadable response out of the index, unless it was moved meanwhile.

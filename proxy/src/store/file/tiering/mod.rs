@@ -16,8 +16,10 @@ mod load;
 mod parts;
 mod promotion;
 mod memory_age;
+mod walk;
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,7 +30,7 @@ use self::body_writer::TieredWriter;
 use self::memory_age::MemoryAge;
 use self::parts::{TierParts, TieringRules, Turn};
 use self::promotion::Promotion;
-use crate::invalidation::{Invalidation, PurgeMark, Sequence};
+use crate::invalidation::{Invalidation, PurgeMark, Sequence, TagId};
 use crate::key::{Key, KeySeed};
 use crate::store::body::DeferredBody as _;
 use crate::store::cold::{ColdTier, Load};
@@ -281,6 +283,18 @@ impl ColdTier for TieredStore {
                 Vec::new()
             }
         })
+    }
+
+    fn walk(
+        &self,
+        from: u64,
+        tag: Option<TagId>,
+        visitor: &mut dyn FnMut(&Arc<Stored>) -> ControlFlow<()>,
+    ) {
+        let volume = self.parts.volume();
+        if !volume.is_loading.load(Ordering::Acquire) && volume.disk.is_usable() {
+            walk::walk(&self.parts, from, tag, visitor);
+        }
     }
 
     fn purge(&self, hashes: Option<&[u64]>, mode: PurgeMode, before: Sequence) -> u64 {
