@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::channel::{Channel, UpgradeSocket};
 use super::identity::{PeerProcess, name_of};
 use super::launch::Program;
-use super::launcher::LaunchedProcess;
+use super::launcher::{LOOK_AGAIN, LaunchedProcess, pause};
 use super::message::{Message, PROTOCOL};
 use super::predecessor::{HandOverError, Serving, hand_over};
 use super::reopened_store::{NoSuccessor, ReopenedStore};
@@ -349,11 +349,6 @@ fn spawn(work: impl FnOnce() + Send + 'static) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "in a thread of its own")]
-pub(super) fn pause() {
-    thread::sleep(LOOK_AGAIN);
-}
-
 const HELLO_PATIENCE: Duration = Duration::from_secs(5);
 /// For a new process to read its configuration and to ask for the sockets.
 const LAUNCH_PATIENCE: Duration = Duration::from_secs(30);
@@ -361,4 +356,3 @@ const LAUNCH_PATIENCE: Duration = Duration::from_secs(30);
 const REVIVE_PATIENCE: Duration = Duration::from_mins(1);
 /// For operators to be told.
 const TELL_PATIENCE: Duration = Duration::from_secs(1);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);

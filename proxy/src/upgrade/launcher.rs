@@ -81,7 +81,7 @@ impl LaunchedProcess {
             if let Some(status) = self.try_wait()? {
                 return Ok(status);
             }
-            super::control::pause();
+            pause();
         }
         if let Some(process) = Pid::from_raw(self.pid) {
             kill_process(process, Signal::KILL)?;
@@ -136,8 +136,14 @@ fn code_of(status: ExitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }
 
+#[expect(clippy::disallowed_methods, reason = "in a thread of its own")]
+pub(super) fn pause() {
+    thread::sleep(LOOK_AGAIN);
+}
+
 /// For the launcher to start the program.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 /// For a new process that failed to say why in the log.
 const END_PATIENCE: Duration = Duration::from_secs(2);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Between two looks whether something has ended.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
