@@ -11,7 +11,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
-use settings::{OriginTlsSettings, TracingSettings};
+use settings::TracingSettings;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -50,8 +50,7 @@ impl Collector {
             Some((name, value))
         };
         let is_secure = endpoint.scheme() == Some(&Scheme::HTTPS);
-        let tls = is_secure
-            .then(|| OriginTls::renewed("tracing", &OriginTlsSettings::default(), false, None));
+        let tls = is_secure.then(|| OriginTls::renewed("tracing", &settings.tls, false, None));
         Some(Self {
             fields: settings.headers.iter().filter_map(field).collect(),
             timeout: settings.timeout,
@@ -117,6 +116,7 @@ impl Collector {
         let stream = match &self.tls {
             None => stream,
             Some(tls) => {
+                tls.refresh();
                 let name =
                     tls.name_of(host).ok_or_else(|| format!("no certificate is for {host}"))?;
                 let secured = tls.connect(stream, name, HttpOffer::Http1).await;

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::support::message::Head;
 use crate::support::origin::{Origin, Reply, cacheable, ok};
 use crate::support::reloading::Reloading;
+use crate::support::secure::Authority;
 use crate::support::{in_time, until};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -220,6 +221,25 @@ async fn a_busy_collector_is_asked_again_and_one_that_refuses_is_not() {
     let exported = "shellac_spans_exported_total 3\n";
     in_time("the count", async { while !reloading.metrics().await.contains(exported) {} }).await;
     assert!(reloading.metrics().await.contains(lost), "counts outlive a reload");
+}
+
+#[tokio::test]
+async fn a_collector_is_trusted_by_the_authority_that_is_named() {
+    let (origin, (receiver, address)) = (Origin::start().await, Receiver::start(&[200]).await);
+    let authority = Authority::new();
+    let secured = authority.before(address, &authority.issue("collector", &["localhost"])).await;
+    let endpoint = format!("endpoint = \"https://localhost:{}\"", secured.port());
+    let named = format!("[tracing.tls]\nca = \"{}\"", authority.path("ca.pem").display());
+    let all = format!("[tracing]\n{endpoint}\nsample = \"100%\"\n");
+    let reloading = Reloading::start(&origin, &all);
+    origin.on("/a", cacheable("x"));
+    drop(reloading.proxy.get("/a").await);
+    // It is asked again a second later; the settings are others by then.
+    reloading.apply(&format!("{all}{named}")).await;
+    drop(reloading.proxy.get("/a").await);
+    assert_eq!(receiver.spans(1).await.len(), 1);
+    let lost = "shellac_spans_lost_total{reason=\"unavailable\"} 2\n";
+    in_time("the count", async { while !reloading.metrics().await.contains(lost) {} }).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, Uri};
 
 use super::access_log::share;
+use super::origin::OriginTlsSettings;
 use super::secret::Secret;
+use crate::report::ProblemBuilder;
 use crate::table::Table;
 use crate::tree::Node;
 use crate::value::{Fault, TIMEOUT, duration, parsed, text, whole};
@@ -27,6 +29,8 @@ pub struct TracingSettings {
     pub queue: usize,
     /// Time for one export, 1ms to 1d.
     pub timeout: Duration,
+    /// For an endpoint of `https`.
+    pub tls: OriginTlsSettings,
 }
 
 impl Default for TracingSettings {
@@ -38,6 +42,7 @@ impl Default for TracingSettings {
             service: "shellac".to_owned(),
             queue: 4096,
             timeout: Duration::from_secs(10),
+            tls: OriginTlsSettings::default(),
         }
     }
 }
@@ -57,6 +62,14 @@ impl TracingSettings {
         table.read("service", parsed(name), &mut self.service);
         table.read("queue", whole(64..=100_000), &mut self.queue);
         table.read("timeout", duration(TIMEOUT), &mut self.timeout);
+        table.table("tls", |table| self.tls.read_table(table));
+        let is_plain = self.endpoint.as_ref().is_some_and(|it| it.scheme() == Some(&Scheme::HTTP));
+        if is_plain && self.tls != OriginTlsSettings::default() {
+            let message = format!("`{}` is set, and `endpoint` is http://", table.path_of("tls"));
+            let draft = ProblemBuilder::warning(message, "of no effect")
+                .help("an endpoint of https:// for TLS to the collector");
+            table.add_here(draft);
+        }
     }
 }
 

@@ -63,7 +63,8 @@ impl OriginTlsSettings {
         }
     }
 
-    fn read_table(&mut self, table: &mut Table<'_>) {
+    /// Reads the table alone.
+    pub(crate) fn read_table(&mut self, table: &mut Table<'_>) {
         let (mut certificate, mut key) = (None, None);
         table.read("ca", path, &mut self.ca);
         table.read("certificate", path, &mut certificate);
