@@ -138,7 +138,7 @@ fn code_of(status: ExitStatus) -> u8 {
 
 #[expect(clippy::disallowed_methods, reason = "in a thread of its own")]
 pub(super) fn pause() {
-    thread::sleep(LOOK_AGAIN);
+    std::thread::sleep(LOOK_AGAIN);
 }
 
 /// For the launcher to start the program.
