@@ -28,6 +28,7 @@ mod key_warnings;
 mod rule_warnings;
 mod summary;
 mod written;
+mod secrets;
 #[cfg(test)]
 mod tests;
 

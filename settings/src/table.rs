@@ -301,11 +301,11 @@ impl<'t> Table<'t> {
         (!entries.is_empty()).then_some(Node { place, value: Value::Table(entries) })
     }
 
-    /// Returns all that is written here, by the paths of the settings.
+    /// Returns all that is written here, by the paths of the settings, for people.
     pub(crate) fn written(&self) -> BTreeMap<String, String> {
         let entries = self.entries.to_vec();
         let node = |place: &Location| Node { place: place.clone(), value: Value::Table(entries) };
-        self.place.map(node).map(|node| written::leaves(&node)).unwrap_or_default()
+        self.place.map(node).map(|node| written::shown_leaves(&node)).unwrap_or_default()
     }
 
     /// Adds a problem that concerns more than one value.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::report::Report;
+use crate::secrets::{is_secret, without_userinfo};
 use crate::tree::{Location, Node, Value, syntax};
 
 /// The settings that file, environment and flags hold, after references were resolved.
@@ -69,7 +70,7 @@ impl WrittenSettings {
             all.insert(path.clone(), (value.clone(), source));
         }
         let one = |(setting, (value, source)): (String, (String, String))| EffectiveSetting {
-            value: shown_or_unset(&setting, &value).to_owned(),
+            value: shown_or_unset(&setting, &value),
             setting,
             source,
         };
@@ -84,9 +85,7 @@ impl WrittenSettings {
         let changed =
             paths.into_iter().filter(|path| self.values.get(*path) != after.values.get(*path));
         let change = |path: &String| {
-            let shown = |all: &Self| {
-                all.values.get(path).map(|value| shown_or_unset(path, value).to_owned())
-            };
+            let shown = |all: &Self| all.values.get(path).map(|value| shown_or_unset(path, value));
             SettingChange { setting: path.clone(), before: shown(self), after: shown(after) }
         };
         changed.map(change).collect()
@@ -125,6 +124,15 @@ impl fmt::Display for SettingChange {
 pub(crate) fn leaves(table: &Node) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     collect(table, String::new(), &mut all);
+    all
+}
+
+/// Returns the settings of a table by their paths, for people.
+pub(crate) fn shown_leaves(table: &Node) -> BTreeMap<String, String> {
+    let mut all = leaves(table);
+    for (path, value) in &mut all {
+        *value = shown(path, value);
+    }
     all
 }
 
@@ -192,28 +200,17 @@ fn text_of(node: &Node) -> String {
     }
 }
 
-fn shown<'a>(path: &str, value: &'a str) -> &'a str {
-    if is_secret(path) { "***" } else { value }
+fn shown(path: &str, value: &str) -> String {
+    if is_secret(path) { "***".to_owned() } else { without_userinfo(value) }
 }
 
 /// The same for people, who want to know whether there is a secret.
-fn shown_or_unset<'a>(path: &str, value: &'a str) -> &'a str {
-    if value.is_empty() && is_secret(path) { "(unset)" } else { shown(path, value) }
-}
-
-fn is_secret(path: &str) -> bool {
-    let name = path.rsplit('.').next().unwrap_or(path).to_ascii_lowercase();
-    path.starts_with(SECRET_TABLE) || SECRETS.iter().any(|secret| name.contains(secret))
+fn shown_or_unset(path: &str, value: &str) -> String {
+    if value.is_empty() && is_secret(path) { "(unset)".to_owned() } else { shown(path, value) }
 }
 
 /// The file that shows every setting with its default.
 const SHIPPED: &str = include_str!("../../config.toml");
-/// Parts of the names of settings that are secrets.
-const SECRETS: [&str; 3] = ["token", "password", "secret"];
-
-/// A table whose keys the operator chooses, and whose values are secrets.
-const SECRET_TABLE: &str = "tracing.headers.";
-
 /// The parameters of FNV-1a with 64 bits.
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0100_0000_01b3;

@@ -12,8 +12,9 @@ use miette::{NamedSource, Severity};
 
 pub(crate) use self::nearest::nearest;
 pub use self::problem::{ConfigErrors, Problem};
-use self::secrecy::without_tokens;
+use self::secrecy::{without_secret_of_variable, without_secrets};
 use self::unknown::UnknownKey;
+use crate::secrets::without_userinfo;
 use crate::tree::Location;
 
 /// Everything found so far.
@@ -56,8 +57,19 @@ pub(crate) const COMMAND_LINE: &str = "command line";
 impl Report {
     /// Adds a text that settings are read from; returns its index.
     pub(crate) fn add_source(&mut self, name: &str, text: &str) -> usize {
-        self.sources.push(SourceText { name: name.to_owned(), text: without_tokens(text) });
+        let text = match name {
+            ENVIRONMENT => without_secret_of_variable(text),
+            COMMAND_LINE => without_userinfo(text),
+            _file => without_secrets(text),
+        };
+        self.sources.push(SourceText { name: name.to_owned(), text });
         self.sources.len() - 1
+    }
+
+    /// Returns what is shown of a place.
+    pub(crate) fn shown(&self, place: &Location) -> &str {
+        let text = self.sources.get(place.source).map(|source| source.text.as_str());
+        text.and_then(|text| text.get(place.start..place.end)).unwrap_or_default()
     }
 
     /// Adds a problem.
@@ -206,9 +218,9 @@ impl ProblemBuilder {
         let source = self.place.as_ref().and_then(|place| sources.get(place.source)).cloned();
         Problem {
             severity: self.severity,
-            message: self.message,
-            label: self.label,
-            help: self.help,
+            message: without_userinfo(&self.message),
+            label: without_userinfo(&self.label),
+            help: self.help.as_deref().map(without_userinfo),
             span: self.place.map_or(0..0, |place| place.start..place.end),
             source,
         }

@@ -181,3 +181,25 @@ fn problems_show_no_tokens() {
     assert!(shown.contains("lisen") && shown.contains("SHELLAC__PURGE__TOKEN"), "{shown}");
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+#[test]
+fn no_secret_is_shown_whatever_is_wrong_with_it() {
+    for text in [
+        "[admin]\ntoken = hunter2\n",
+        "[admin]\ntoken = \"hunter2 \"\n",
+        "[admin]\ntokn = \"hunter2\"\n",
+        "[admin]\ntoken = [\"hunter2\"]\n",
+        "admin.token = \"\"\"\nhunter2\"\"\"\n",
+        "[tracing]\nheaders = \"authorization=hunter2\"\n",
+        "[tracing]\nheaders.authorization = [\"hunter2\"]\n",
+        "[tracing.headers]\n\"a b\" = \"hunter2\"\n",
+        "[tracing]\nendpoint = \"http://u:hunter2@c/\"\n",
+        "[kafka]\nbrokers = [\"kafka://u:hunter2@k:9092\"]\n",
+        "[kafka]\npassword = 7 # hunter2\n",
+        "[[rule]]\nrequest_headers = { set = { authorization = \"hunter2 \" } }\n",
+    ] {
+        let sources = with(text, &[], Flags::default());
+        let shown = format!("{}{:?}", shown(&sources), Config::load(&sources).unwrap_err());
+        assert!(shown.contains("**") && !shown.contains("hunter2"), "{text}\n{shown}");
+    }
+}

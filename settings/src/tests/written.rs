@@ -88,3 +88,20 @@ fn each_setting_has_a_value_and_a_source_and_secrets_have_none() {
     assert_eq!(of("purge.token"), pair("(unset)", "default"));
     assert!(effective.iter().all(|one| !one.value.contains("hunter22")));
 }
+
+#[test]
+fn no_secret_of_a_rule_or_a_url_is_printed() {
+    let text = format!(
+        "{MINIMAL}[[rule]]\npath = \"/a/*\"\nrequest_headers.set.authorization = \"hunter2\"\n\
+         request_headers.set.accept = \"a\"\n[kafka.properties]\n\"a.url\" = \"http://u:hunter2@p\"\n"
+    );
+    let (config, written) = Config::load_written(&from_file(&text), |_| Vec::new()).unwrap();
+    let effective = written.effective();
+    assert!(effective.iter().all(|one| !one.value.contains("hunter2")), "{effective:?}");
+    let rule = &config.rules[0];
+    assert_eq!(
+        rule.written("request_headers.authorization"),
+        "request_headers.set.authorization = ***"
+    );
+    assert_eq!(rule.written("request_headers.accept"), "request_headers.set.accept = a");
+}

@@ -80,7 +80,8 @@ fn report_errors(text: &str, source: usize, errors: &[Error], report: &mut Repor
         let repeats = last_line == Some(line);
         let cascades = last_line.is_some_and(|last| last + 1 == line) && is_missing_comma(error);
         if !repeats && !cascades {
-            report.add_syntax_error(explain(text, source, error));
+            let draft = explain(source, error, report);
+            report.add_syntax_error(draft);
         }
         report.add_broken_line(source, line);
         last_line = Some(line);
@@ -88,12 +89,11 @@ fn report_errors(text: &str, source: usize, errors: &[Error], report: &mut Repor
 }
 
 /// Rewords an error for the writer of the file.
-fn explain(text: &str, source: usize, error: &Error) -> ProblemBuilder {
+fn explain(source: usize, error: &Error, report: &Report) -> ProblemBuilder {
     let span = error.span().unwrap_or_default();
-    let written = text.get(span.clone()).unwrap_or_default();
-    let draft = |message: &str, label: &str| {
-        ProblemBuilder::error(message, label).at(&Location::new(source, span.clone()))
-    };
+    let place = Location::new(source, span);
+    let written = report.shown(&place);
+    let draft = |message: &str, label: &str| ProblemBuilder::error(message, label).at(&place);
     if is_missing_comma(error) {
         return draft("`,` or `]` is missing in a list", "before this")
             .help("is the list above closed with `]`?");
