@@ -17,6 +17,16 @@ enum Kind {
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
     /// Takes nothing more.
     Finished(Vec<u8>),
+    /// Gives its content back once, and breaks down then.
+    #[cfg(test)]
+    Faulty(Fault, Vec<u8>),
+}
+
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    Error,
+    Panic,
 }
 
 impl Encoder {
@@ -45,10 +55,9 @@ impl Encoder {
         Ok(Self(kind))
     }
 
-    /// Returns one that fails: it has seen the end of its content.
     #[cfg(test)]
-    pub(crate) const fn finished() -> Self {
-        Self(Kind::Finished(Vec::new()))
+    pub(crate) const fn faulty(fault: Fault) -> Self {
+        Self(Kind::Faulty(fault, Vec::new()))
     }
 
     /// Takes content in, and returns what there is of its compressed form.
@@ -57,6 +66,8 @@ impl Encoder {
             Kind::Br(writer) => writer.write_all(content)?,
             Kind::Gzip(writer) => writer.write_all(content)?,
             Kind::Zstd(writer) => writer.write_all(content)?,
+            #[cfg(test)]
+            Kind::Faulty(fault, taken) => fault.write(taken, content)?,
             Kind::Finished(_) => return Err(io::Error::other(AFTER_THE_END)),
         }
         Ok(self.take())
@@ -68,6 +79,8 @@ impl Encoder {
             Kind::Br(writer) => writer.flush()?,
             Kind::Gzip(writer) => writer.flush()?,
             Kind::Zstd(writer) => writer.flush()?,
+            #[cfg(test)]
+            Kind::Faulty(..) => {}
             Kind::Finished(_) => return Err(io::Error::other(AFTER_THE_END)),
         }
         Ok(self.take())
@@ -79,6 +92,8 @@ impl Encoder {
             Kind::Br(writer) => writer.into_inner(),
             Kind::Gzip(writer) => writer.finish()?,
             Kind::Zstd(writer) => writer.finish()?,
+            #[cfg(test)]
+            Kind::Faulty(..) => return Ok(Bytes::new()),
             Kind::Finished(_) => return Err(io::Error::other(AFTER_THE_END)),
         };
         Ok(end.into_boxed_slice().into())
@@ -89,9 +104,23 @@ impl Encoder {
             Kind::Br(writer) => std::mem::take(writer.get_mut()),
             Kind::Gzip(writer) => std::mem::take(writer.get_mut()),
             Kind::Zstd(writer) => std::mem::take(writer.get_mut()),
+            #[cfg(test)]
+            Kind::Faulty(_, taken) => std::mem::replace(taken, Vec::with_capacity(1)),
             Kind::Finished(rest) => std::mem::take(rest),
         };
         written.into_boxed_slice().into()
+    }
+}
+
+#[cfg(test)]
+impl Fault {
+    fn write(self, taken: &mut Vec<u8>, content: &[u8]) -> io::Result<()> {
+        match self {
+            _ if taken.capacity() == 0 => taken.extend_from_slice(content), // the first time
+            Self::Error => return Err(io::Error::other("out of order")),
+            Self::Panic => panic!("out of order"),
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! `EncodingJob`: one content on its way through a compressor, to readers and into the store.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,9 +153,10 @@ impl EncodingJob {
             (encoder, result, begun.elapsed())
         };
         let worked = if self.unflushed + taken_in <= self.inline_max {
-            Ok(timed())
+            // What a panic leaves of the compressor is not used.
+            catch_unwind(AssertUnwindSafe(timed)).map_err(|_panic| io::Error::other(PANICKED))
         } else {
-            tokio::task::spawn_blocking(timed).await
+            tokio::task::spawn_blocking(timed).await.map_err(io::Error::from)
         };
         let metrics = self.fetcher.encodings.metrics.of(self.coding);
         metrics.bytes_in.add(taken_in as u64);
@@ -165,7 +167,7 @@ impl EncodingJob {
                 return Ok(piece);
             }
             Ok((_, Err(error), _)) => error,
-            Err(panicked) => panicked.into(),
+            Err(panicked) => panicked,
         };
         tracing::warn!(%error, key = %self.request.key, "compression failed");
         let now = self.fetcher.clock.now();
@@ -245,5 +247,6 @@ const fn inline_max(coding: Coding, levels: CompressionLevels) -> usize {
     }
 }
 
+const PANICKED: &str = "the compressor panicked";
 /// A pause of the source after which everything so far is sent.
 const FLUSH_AFTER: Duration = Duration::from_millis(2);

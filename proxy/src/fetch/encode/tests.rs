@@ -1,10 +1,14 @@
 //! Compressors that are shared, limited, and fail.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, HOST, HeaderValue};
-use http::{Method, Request, Version};
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, HOST, HeaderMap, HeaderValue};
+use http::{Method, Request, StatusCode, Version};
+use http_body::Frame;
 use http_body_util::Full;
 use http_body_util::combinators::MapErr;
 use settings::{CompressionMode, Config, Flags, Sources};
@@ -12,13 +16,18 @@ use settings::{CompressionMode, Config, Flags, Sources};
 use super::*;
 use crate::client::end_address::EndAddress;
 use crate::client::peer::Peer;
+use crate::compression::encoder::Fault;
+use crate::compression::form::ContentForm;
 use crate::fetch::FetchLimits;
 use crate::fetch::flight::FlightPiece;
+use crate::freshness::{ExchangeTimes, judge};
 use crate::invalidation::Invalidation;
+use crate::key::vary::Variant;
 use crate::key::{Key, KeySeed, Scheme};
 use crate::policy::{LiveSettings, RequestPolicy};
 use crate::request::target::Target;
 use crate::store::memory::{MemoryLimits, MemoryStore};
+use crate::store::{Fields, NewEntry, StoredResponse};
 use process::clock::Clock;
 
 const START: Timestamp = Timestamp::from_secs(1_000_000);
@@ -87,32 +96,100 @@ async fn read(mut reader: FlightReader) -> Result<Vec<u8>, OriginError> {
     Ok(all)
 }
 
-#[tokio::test]
-async fn a_compressor_that_fails_breaks_off_and_its_url_is_plain_for_a_while() {
-    let (fetcher, clock) = fetcher();
+struct Pieces(VecDeque<&'static [u8]>);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = OriginError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(Bytes::from_static(piece)))))
+    }
+}
+
+/// Stores the plain form of a page, of which compressed forms may be made.
+fn stored_plain(fetcher: &Fetcher, request: &RequestHead, text: &'static str) -> Arc<Stored> {
+    let (mut fields, facts) = (HeaderMap::new(), request.facts());
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+    let exchange = ExchangeTimes { request_time: START, response_time: START, wall_time: START };
+    let rules = &request.policy.freshness;
+    let freshness = judge(rules, &facts, StatusCode::OK, &fields, exchange).unwrap();
+    ContentForm::Compressible.describe(&mut fields);
+    let variant = Variant::selected(vec![ACCEPT_ENCODING], &HeaderMap::new()).unwrap();
+    let mut writer = fetcher.store.begin();
+    writer.append(Bytes::from_static(text.as_bytes())).unwrap();
+    let response = StoredResponse {
+        status: StatusCode::OK,
+        fields: Fields::copy_of(&fields, &|_| false),
+        freshness,
+        body: crate::store::Body::Empty,
+        part: None,
+    };
+    let draft = NewEntry {
+        key: request.key.clone(),
+        variant,
+        provenance: fetcher.invalidation.begin_fetch().provenance([]),
+        content: crate::store::Content::Response(response),
+    };
+    writer.commit(draft).unwrap()
+}
+
+/// Compresses two pieces of a stored page by this compressor.
+async fn compress(
+    fetcher: &Arc<Fetcher>,
+    encoder: Encoder,
+    pieces: [&'static [u8]; 2],
+) -> Result<Vec<u8>, OriginError> {
     let request = request();
+    let plain = PlainContent::Stored(stored_plain(fetcher, &request, "text"));
     let (flight, writer) = fetcher.begin(&request);
     let reader = writer.first_reader();
     let running = &fetcher.encodings.running;
-    let permit = running.permit(1).unwrap();
-    let begin = || Some((Arc::clone(&flight), permit, ()));
+    let begin = || Some((Arc::clone(&flight), running.permit(1).unwrap(), ()));
     let Some(EncodingStart::Begun((), place)) =
         running.join_or_enter(Some((1, Coding::Gzip)), 9, begin)
     else {
         panic!("it is the first")
     };
-    let failing = Encoder::finished();
-    let plain = PlainContent::Arriving(1);
-    let job = EncodingJob::new(&fetcher, request.clone(), Coding::Gzip, plain, failing, writer);
-    job.run(content("text"), place).await;
-    assert!(read(reader).await.is_err(), "no clean end");
-    assert_eq!(fetcher.encodings.metrics.of(Coding::Gzip).failures.value(), 1);
-    assert_eq!(running.count(), 0);
+    let job = EncodingJob::new(fetcher, request, Coding::Gzip, plain, encoder, writer);
+    let run = job.run(Pieces(pieces.into()), place);
+    drop(tokio::spawn(run).await);
+    read(reader).await
+}
 
-    let again = || wanted(&request, PlainContent::Arriving(2));
-    assert!(fetcher.encode(again(), (), |()| content("text")).is_err(), "the plain form is sent");
-    clock.advance(PLAIN_AFTER_FAILURE);
-    assert!(fetcher.encode(again(), (), |()| content("text")).is_ok());
+#[tokio::test]
+async fn a_compressor_that_fails_breaks_off_and_its_url_is_plain_for_a_while() {
+    const LARGE: &[u8] = &[b'x'; 20 << 10];
+    for (fault, pieces) in [
+        (Fault::Error, [&b"some"[..], b"text"]),
+        (Fault::Panic, [b"some", b"text"]),
+        (Fault::Error, [b"some", LARGE]), // in another thread
+        (Fault::Panic, [b"some", LARGE]),
+    ] {
+        let (fetcher, clock) = fetcher();
+        let compressed = compress(&fetcher, Encoder::faulty(fault), pieces).await;
+        assert!(compressed.is_err(), "{fault:?}: no clean end");
+        assert_eq!(fetcher.store.usage().objects, 1, "{fault:?}: the plain form");
+        assert_eq!(fetcher.encodings.metrics.of(Coding::Gzip).failures.value(), 1, "{fault:?}");
+        assert_eq!(fetcher.encodings.running.count(), 0, "{fault:?}");
+
+        let request = request();
+        let again = || wanted(&request, PlainContent::Arriving(2));
+        assert!(fetcher.encode(again(), (), |()| content("text")).is_err(), "it is sent plain");
+        clock.advance(PLAIN_AFTER_FAILURE);
+        assert!(fetcher.encode(again(), (), |()| content("text")).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_compressor_that_does_not_fail_leaves_the_compressed_form() {
+    let (fetcher, _clock) = fetcher();
+    let encoder = Encoder::new(Coding::Gzip, &settings::CompressionLevels::default(), None);
+    assert!(compress(&fetcher, encoder.unwrap(), [b"te", b"xt"]).await.is_ok());
+    assert_eq!(fetcher.store.usage().objects, 2);
 }
 
 #[tokio::test]
