@@ -86,10 +86,12 @@ fn note_answer(task: &FetchTask, status: StatusCode) {
     }
 }
 
-/// Returns whether a hashed file, for which pages of an earlier deployment ask, was deleted.
+/// Returns whether a hashed file, for which pages of an earlier deployment ask, was deleted. Object
+/// stores answer 403 for a file that is missing, where listing is not allowed.
 fn is_deleted_asset(task: &FetchTask, status: StatusCode) -> bool {
     let is_asset = !task.request.head.policy.cache.asset_grace.is_zero();
-    is_asset && matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+    let missing = [StatusCode::NOT_FOUND, StatusCode::GONE, StatusCode::FORBIDDEN];
+    is_asset && missing.contains(&status)
 }
 
 /// Returns whether an error page would take the place of a page that can still be validated.

@@ -57,6 +57,37 @@ async fn a_hashed_file_outlives_its_deletion_at_the_origin_for_the_grace() {
     }
 }
 
+/// S3 answers 403 for a missing file where the bucket may not be listed.
+#[tokio::test]
+async fn every_way_to_say_that_a_hashed_file_is_missing_is_covered_by_a_stored_one() {
+    for (missing, expected) in [
+        ("404 Not Found", 200),
+        ("410 Gone", 200),
+        ("403 Forbidden", 200),
+        ("503 Service Unavailable", 200),
+        ("401 Unauthorized", 401),
+        ("400 Bad Request", 400),
+    ] {
+        let origin = Origin::start().await;
+        let other = "/_next/static/chunks/never-stored.js";
+        for path in [FILE, other] {
+            let before = (path == FILE).then(file);
+            let missing = || status(missing, "").field("cache-control", "max-age=60");
+            origin.on_each(path, before.into_iter().chain([missing(), missing()]));
+        }
+        let proxy = Proxy::start_with(&origin, with_preset);
+        proxy.get(FILE).await;
+        proxy.advance(86_400);
+
+        assert_eq!(proxy.get(FILE).await.status(), expected, "{missing}");
+
+        let status = missing.split(' ').next().unwrap().parse::<u16>().unwrap();
+        assert_eq!(proxy.get(other).await.status(), status);
+        assert_eq!(proxy.get(other).await.status(), status);
+        assert!(origin.count(other) >= 2, "{missing} is not stored");
+    }
+}
+
 #[tokio::test]
 async fn a_soft_purge_leaves_a_hashed_file_and_a_hard_one_takes_it() {
     for (mode, expected) in [("soft", 200), ("hard", 404)] {
