@@ -197,6 +197,7 @@ async fn drive<H: Handler, C: Future<Output = hyper::Result<()>>>(
     let mut idle = pin!(listeners.drain.idle_closed());
     let mut is_first = true;
     let mut is_ending = false;
+    let mut is_idle_closed = false;
     poll_fn(|cx| {
         if is_first {
             is_first = false;
@@ -204,7 +205,7 @@ async fn drive<H: Handler, C: Future<Output = hyper::Result<()>>>(
         }
         loop {
             if !is_ending && listeners.drain.is_begun() && {
-                let _registered = idle.as_mut().poll(cx);
+                is_idle_closed = is_idle_closed || idle.as_mut().poll(cx).is_ready();
                 !waits_for_last_request(&listeners.drain, &watch.activity, exchange, has_input)
             } {
                 is_ending = true;

@@ -44,3 +44,37 @@ async fn a_process_that_hands_over_changes_nothing_that_it_does_not_purge_before
     assert!(end.is_empty() || end.starts_with("HTTP/1.1 503 "), "{end}");
     assert_eq!(origin.count("/change"), 1, "the other process is to be asked");
 }
+
+#[tokio::test]
+async fn a_request_that_is_on_its_way_when_idle_connections_are_closed_is_answered() {
+    let origin = Origin::start().await;
+    origin.on("/page", cacheable("page"));
+    let proxy = Proxy::start(&origin);
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = proxy.connect().await;
+        client.send("GET /page HTTP/1.1\r\n").await;
+        clients.push(client);
+    }
+    in_time("the connections", async {
+        while proxy.app.listeners.connections() < clients.len() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    proxy.app.listeners.drain.hand_over();
+    proxy.app.listeners.drain.close_idle();
+    let mut slow = clients.pop().unwrap();
+    for (part, mut other) in
+        ["Host: site", ".example\r\n", "Accept: */*\r\n"].into_iter().zip(clients)
+    {
+        slow.send(part).await;
+        // An answer on another connection: the part was most likely read by then.
+        other.send("Host: site.example\r\n\r\n").await;
+        assert_eq!(other.answer().await.text(), "page");
+    }
+    slow.send("\r\n").await;
+    let answer = slow.answer().await;
+    assert_eq!((answer.text(), &*answer.field("connection").unwrap()), ("page", "close"));
+}
