@@ -13,7 +13,9 @@ pub(super) fn purges(app: &App, query: Option<&str>) -> Response<ResponseBody> {
         let detail = format!("The only parameter is limit, 1 to {PURGES_MAX}.");
         return problem(StatusCode::BAD_REQUEST, &detail);
     };
-    let document = json!({"purges": app.live.purges.last(limit)});
+    // Numbers begin again with each process.
+    let process = app.purge_log.log_status().instance;
+    let document = json!({"process": process, "purges": app.live.purges.last(limit)});
     json(StatusCode::OK, document.to_string().into_bytes(), "application/json")
 }
 

@@ -84,12 +84,22 @@ fn watch(arguments: &PurgesArguments, path: &str) -> Result<Exit, Exit> {
             return Ok(Exit::Done);
         }
     }
-    let newest = last.first().and_then(|purge| purge.get("id")?.as_u64()).unwrap_or_default();
+    let seen = newest(&document);
     let mut show = |event: &Event| match serde_json::from_str(&event.data) {
         Ok(purge) if event.name == "purge" => print(&purge),
         _ => Ok(true),
     };
-    client.follow_on("/api/v1/stream/purges", newest.to_string(), &mut show)
+    client.follow_on("/api/v1/stream/purges", seen, &mut show)
+}
+
+/// Returns the event that the newest of these purges was, of the process that they are of: another
+/// one in its place has purges of its own, whose numbers begin again.
+fn newest(document: &Value) -> String {
+    let newest = document.pointer("/purges/0/id").and_then(Value::as_u64).unwrap_or_default();
+    match document.get("process").and_then(Value::as_str) {
+        Some(process) => format!("{process}.{newest}"),
+        None => newest.to_string(),
+    }
 }
 
 /// Writes a purge for people: time, source, mode, responses hit, what was named, and from where.
@@ -125,5 +135,16 @@ mod tests {
             "at": "T", "source": "admin", "selector": "everything", "mode": "soft", "objects": 0,
             "seconds": 0.0, "event": "e"});
         assert_eq!(line(&by_hand), "T  soft          0  everything  from admin 10.0.0.7: price");
+    }
+
+    #[test]
+    fn a_list_is_followed_from_its_newest_purge_of_its_process() {
+        for (document, seen) in [
+            (json!({"process": "a-1", "purges": [{"id": 7}, {"id": 6}]}), "a-1.7"),
+            (json!({"process": "a-1", "purges": []}), "a-1.0"),
+            (json!({"purges": [{"id": 7}]}), "7"),
+        ] {
+            assert_eq!(newest(&document), seen);
+        }
     }
 }

@@ -15,8 +15,7 @@ use super::PurgeExecutor;
 use super::hint::Hints;
 use super::preview::preview;
 use super::sender::PurgeSender;
-use super::watched::{note_purge, text_of, word_of};
-use crate::live::purges::NamedTargets;
+use super::watched::{kept, note_purge, word_of};
 use crate::policy::LiveSettings;
 use crate::response::body::ResponseBody;
 use crate::store::journal::JournalError;
@@ -100,13 +99,12 @@ impl PurgeEndpoint {
         match selectors {
             Ok((request, selectors)) => {
                 let mode = request.mode.unwrap_or(rules.default_mode);
-                let (named, reason): (NamedTargets, _) =
-                    (selectors.as_slice().into(), request.reason);
+                let (kept, reason) = (kept(&selectors), request.reason);
                 match self.executor.apply(request.id, selectors, mode, sender.source).await {
                     Ok(mut report) => {
                         tracing::info!(
                             mode = word_of(mode),
-                            named = text_of(&named),
+                            named = kept.0,
                             selectors = report.selectors.len(),
                             objects = report.matched.objects,
                             took_us = report.took_us,
@@ -116,7 +114,7 @@ impl PurgeEndpoint {
                             id = report.id,
                             "purged"
                         );
-                        note_purge(&self.executor, sender, named, &report, reason);
+                        note_purge(&self.executor, sender, kept, &report, reason);
                         let listen = &self.settings.current().listen;
                         report.hint = self.hints.of(&report, &self.executor, listen);
                         answer(&report)

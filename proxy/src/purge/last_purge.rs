@@ -93,7 +93,7 @@ mod tests {
     use crate::policy::LiveSettings;
     use crate::purge::metrics::Source;
     use crate::purge::sender::PurgeSender;
-    use crate::purge::watched::note_purge;
+    use crate::purge::watched::{kept, note_purge};
     use crate::store::contract::{Bench, Engine, EngineLimits, Page, SMALL, key};
     use crate::store::journal::Journal;
     use crate::store::memory::{MemoryLimits, MemoryStore};
@@ -128,7 +128,7 @@ mod tests {
         async fn purge(&self, request: &str) {
             let request: PurgeRequest = serde_json::from_str(request).unwrap();
             let selectors = request.selectors(100).unwrap();
-            let named = selectors.as_slice().into();
+            let named = kept(&selectors);
             let (executor, source) = (&self.executor, Source::Admin);
             let report = executor.apply(None, selectors, PurgeMode::Hard, source).await.unwrap();
             let sender = PurgeSender { source, client: "10.0.0.1".to_owned() };

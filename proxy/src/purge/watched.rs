@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::PurgeExecutor;
 use super::sender::PurgeSender;
 use crate::live::moment;
-use crate::live::purges::NamedTargets;
+use crate::live::purges::{NamedTargets, SelectorRoom};
 use crate::live::snapshot::RecentPurge;
 use crate::live::tags::KEYS_OF_PURGE_MAX;
 
@@ -73,15 +73,14 @@ pub(super) fn warn_of_large(executor: &PurgeExecutor, targets: &[Target], hit: &
     }
 }
 
-/// Notes a purge that was carried out.
+/// Notes a purge of these that was carried out.
 pub(super) fn note_purge(
     executor: &PurgeExecutor,
     sender: PurgeSender,
-    named: NamedTargets,
+    (selector, named): (String, NamedTargets),
     report: &PurgeReport,
     reason: Option<String>,
 ) {
-    let selector = text_of(&named);
     let PurgeSender { source, client } = sender;
     let source = if selector.starts_with("deploy ") { "deploy" } else { source.as_str() };
     let Some(live) = executor.live.get() else { return };
@@ -110,6 +109,11 @@ pub(super) fn note_logged(executor: &PurgeExecutor, logged: LoggedPurges, hits: 
         let (at, source) = (at.clone(), "kafka".to_owned());
         live.purges.note(RecentPurge { at, source, objects, seconds, ..purge }, named);
     }
+}
+
+/// Returns what is kept of selectors that are about to be purged: a line, and the last ones.
+pub(super) fn kept(selectors: &[(Selector, Target)]) -> (String, NamedTargets) {
+    (text_of(selectors), SelectorRoom::default().copy(selectors))
 }
 
 /// Returns the first few selectors as a line for the log.

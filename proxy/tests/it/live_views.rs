@@ -232,6 +232,8 @@ async fn a_stream_of_purges_goes_on_after_the_last_one_that_was_seen() {
 
     // The id of an event is good for this process only: another one has purges of its own.
     let id = text.lines().find_map(|line| line.trim().strip_prefix("id: ")).unwrap();
+    let list = proxy.ask_admin("GET", "/api/v1/purges", &[], "").await.json();
+    assert_eq!(id, format!("{}.3", list["process"].as_str().unwrap()));
     for (seen, next) in [(id, "tag four"), ("another-process.3", "tag one")] {
         let mut client = Connection::open(proxy.admin).await;
         let seen = [("Last-Event-ID", seen)];

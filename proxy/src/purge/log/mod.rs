@@ -30,7 +30,7 @@ use self::rewarm::{Order, Queue, RewarmMetrics};
 use super::PurgeExecutor;
 use super::watched::{LoggedPurges, note_logged, text_of, word_of};
 use crate::invalidation::Invalidation;
-use crate::live::purges::PURGES_MAX;
+use crate::live::purges::{PURGES_MAX, SelectorRoom};
 use crate::live::snapshot::RecentPurge;
 use crate::policy::LiveSettings;
 use crate::store::journal::{Journal, JournalEntry, JournalError};
@@ -167,12 +167,12 @@ impl PurgeLog {
 
     /// Returns the last ones of these purges, for people.
     fn noted(batch: &Batch, purges: &[CheckedPurge]) -> LoggedPurges {
-        let skipped = purges.len().saturating_sub(PURGES_MAX);
+        let mut room = SelectorRoom::default();
         let of_log = |offset: i64| {
             let LogId { topic, partition, .. } = &batch.log;
             format!("{topic}/{partition}@{offset}")
         };
-        let note = |purge: &CheckedPurge| {
+        let mut note = |purge: &CheckedPurge| {
             let request = &purge.logged.request;
             let about = RecentPurge {
                 selector: text_of(&purge.selectors),
@@ -182,12 +182,11 @@ impl PurgeLog {
                 reason: request.reason.clone(),
                 ..RecentPurge::default()
             };
-            (purge.offset, about, purge.selectors.as_slice().into())
+            (purge.offset, about, room.copy(&purge.selectors))
         };
-        LoggedPurges {
-            purges: purges.iter().skip(skipped).map(note).collect(),
-            begun: Instant::now(),
-        }
+        let mut noted: Vec<_> = purges.iter().rev().take(PURGES_MAX).map(&mut note).collect();
+        noted.reverse();
+        LoggedPurges { purges: noted, begun: Instant::now() }
     }
 
     /// Notes the revisions that purges announce: before they are in force, so that whatever is
