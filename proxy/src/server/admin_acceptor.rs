@@ -1,6 +1,9 @@
 //! `AdminAcceptor`: accepts at the admin addresses, on the control thread.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::admin::Admin;
 use crate::listener::Listeners;
@@ -29,8 +32,13 @@ impl AdminAcceptor {
         }
     }
 
-    /// Accepts no more, and ends idle connections.
-    pub(super) fn end(&self) {
-        self.0.drain.begin();
+    /// Leaves the addresses to another process. Who is connected gets one more answer.
+    pub(super) fn leave(&self) {
+        self.0.drain.hand_over();
+    }
+
+    /// Waits for those who are connected, for this long at most.
+    pub(super) async fn finished(&self, patience: Duration) {
+        let _elapsed = timeout(patience, self.0.drain.finished()).await;
     }
 }

@@ -8,6 +8,7 @@ mod workers;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
@@ -128,9 +129,11 @@ impl Bound {
         let (traffic, admin_openings) = sockets.openings()?;
         admin.accept(admin_openings);
         orders.accept(traffic).await;
-        tokio::spawn(close_in_time(Arc::clone(&sockets), Arc::clone(&app), admin.clone()));
+        let closing = close_in_time(Arc::clone(&sockets), Arc::clone(&app), admin.clone());
+        tokio::spawn(closing);
         if let Some(requests) = app.reloads.take_requests() {
             let sockets = Arc::clone(&sockets);
+            let admin = admin.clone();
             let reloader =
                 Reloader::new(Arc::clone(&app), orders.clone(), sockets, admin, configuration);
             tokio::spawn(reloader.run(requests));
@@ -149,7 +152,11 @@ impl Bound {
         tokio::spawn(manager::announce(Arc::clone(&app)));
         tokio::spawn(manager::keep_alive(orders));
         leave.await;
-        Ok(drain(&app, &sockets).await)
+        let drained = drain(&app, &sockets).await;
+        if app.has_handed_over() {
+            admin.finished(ADMIN_PATIENCE).await;
+        }
+        Ok(drained)
     }
 }
 
@@ -184,7 +191,7 @@ async fn close_in_time(sockets: Arc<OpenSockets>, app: Arc<App>, admin: AdminAcc
         sockets.close_traffic();
     }
     app.is_handed_over().await;
-    admin.end();
+    admin.leave();
 }
 
 /// Announces the end, closes the listeners, and waits for the requests in flight up to the
@@ -232,3 +239,6 @@ async fn close_listeners(drain: &Drain, limits: &LimitSettings, sockets: &OpenSo
     sockets.close_traffic();
     tracing::info!(connections = drain.remaining(), "nobody new is let in");
 }
+
+/// For the last answers to admin connections, where another process has taken over.
+const ADMIN_PATIENCE: Duration = Duration::from_secs(1);

@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
+
+use crate::support::client::Connection;
 use crate::support::in_time;
 use crate::support::origin::{Gate, Origin, cacheable, ok};
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Proxy, request};
 
 #[tokio::test]
 async fn a_process_that_hands_over_changes_nothing_that_it_does_not_purge_before() {
@@ -77,4 +80,26 @@ async fn a_request_that_is_on_its_way_when_idle_connections_are_closed_is_answer
     slow.send("\r\n").await;
     let answer = slow.answer().await;
     assert_eq!((answer.text(), &*answer.field("connection").unwrap()), ("page", "close"));
+}
+
+#[tokio::test]
+async fn an_admin_connection_that_is_open_while_another_process_takes_over_gets_an_answer() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start(&origin);
+    let mut admin = Connection::open(proxy.admin).await;
+    admin.send(request("GET", "/healthz", &[], "")).await;
+    assert_eq!(admin.answer().await.status(), 200);
+
+    let app = Arc::clone(&proxy.app);
+    in_time("handing over", tokio::task::spawn_blocking(move || app.hand_over())).await.unwrap();
+    in_time("the end of accepting", async {
+        while TcpStream::connect(proxy.admin).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let json = [("content-type", "application/json")];
+    admin.send(request("POST", "/api/v1/purge", &json, r#"{"tags":["a"]}"#)).await;
+    let answer = admin.answer().await;
+    assert_eq!((answer.status(), &*answer.field("connection").unwrap()), (503, "close"));
 }
