@@ -1,5 +1,5 @@
 //! What each of Shellac's programs is made of: clock, counters, exit codes, logs, signals,
-//! messages to the service manager.
+//! messages to the service manager, and the commands that both have.
 
 pub mod clock;
 pub mod timestamp;
@@ -15,3 +15,5 @@ pub mod signals;
 pub mod notify;
 pub mod descriptors;
 pub mod sibling;
+pub mod manuals;
+pub mod version;

@@ -1,7 +1,7 @@
 //! `shellac check`: says whether a configuration is right, all problems at once, and whether this
 //! machine has what it needs.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use rustix::process::{Resource, getrlimit};
 
 use process::configuration::load_with_sources;
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print, say};
 use settings::{Config, Flags, StorageKind, WrittenSettings};
 
 use crate::policy;
@@ -41,8 +41,7 @@ pub(super) fn check(flags: Flags, wants: CheckScope) -> ExitCode {
             } else {
                 format!("{}\n", config.check_summary())
             };
-            let written = std::io::stdout().write_all(page.as_bytes());
-            if written.is_ok() { Exit::Done.into() } else { Exit::Io.into() }
+            print(&page).into()
         }
         Err(exit) => exit.into(),
     }

@@ -1,7 +1,6 @@
 //! `shellac deploy`: which deployment of the site is the present one.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use serde_json::Value;
 
 use super::admin_client::{AdminAnswer, AdminArguments, AdminClient};
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print, say};
 
 #[derive(Debug, Args)]
 pub(super) struct DeployArguments {
@@ -69,7 +68,7 @@ fn show(answer: &AdminAnswer, is_json: bool, text: &dyn Fn(&Value) -> String) ->
         say(format_args!("shellac: {hint}"));
     }
     let page = if is_json { answer.text().into_owned() } else { text(&document) };
-    if std::io::stdout().write_all(page.as_bytes()).is_ok() { Exit::Done } else { Exit::Io }
+    print(&page)
 }
 
 fn changed(answer: &AdminAnswer, grace_seconds: u64) -> String {

@@ -1,7 +1,6 @@
 //! `shellac tags` and `objects`: tables of what a running proxy knows.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use bytesize::ByteSize;
@@ -13,7 +12,7 @@ use super::admin_client::{AdminAnswer, AdminArguments, AdminClient};
 use super::columns::table;
 use super::origins::encoded;
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print, say};
 
 #[derive(Debug, Args)]
 pub(super) struct TagsArguments {
@@ -176,7 +175,7 @@ pub(super) fn show(
             return Exit::Unavailable;
         };
         let page = if is_json { answer.text().into_owned() } else { text(&document) };
-        if std::io::stdout().write_all(page.as_bytes()).is_err() { Exit::Io } else { Exit::Done }
+        print(&page)
     });
     exit.unwrap_or_else(|exit| exit).into()
 }

@@ -13,7 +13,6 @@ mod health;
 mod import_vcl;
 mod listings;
 mod log;
-mod manuals;
 mod origins;
 mod purge;
 mod purges;
@@ -24,14 +23,14 @@ mod stats;
 mod store;
 mod top;
 mod upgrade;
-mod version;
 mod warm;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use process::{manuals, version};
 
 use settings::Flags;
 
@@ -183,9 +182,11 @@ impl Arguments {
             Command::Tags(arguments) => listings::tags(&arguments),
             Command::Purges(arguments) => purges::purges(&arguments),
             Command::Health(arguments) => health::health(&arguments),
-            Command::Version(arguments) => version::version(&arguments),
-            Command::Completions(arguments) => manuals::completions(&arguments),
-            Command::Man(arguments) => manuals::man(&arguments),
+            Command::Version(arguments) => {
+                version::version(&crate::admin::version::document(), &arguments)
+            }
+            Command::Completions(arguments) => manuals::completions(Self::command(), &arguments),
+            Command::Man(arguments) => manuals::man(Self::command(), &arguments),
             Command::Launch(LaunchArguments { program, arguments }) => {
                 crate::upgrade::launch(&program, &arguments)
             }
@@ -215,3 +216,13 @@ const EXAMPLES: &str = "Examples:
   shellac origins drain app 10.0.1.12:3000
   shellac rules match https://shop.example/p/42?utm_source=x
   shellac warm --sitemap https://shop.example/sitemap.xml";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_flags_of_a_command_are_the_same() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,6 +1,5 @@
 //! `shellac origins`: the servers of a running proxy's origins, and orders to them.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::admin_client::{AdminAnswer, AdminArguments, AdminClient};
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print, say};
 
 #[derive(Debug, Args)]
 pub(super) struct OriginsArguments {
@@ -102,8 +101,7 @@ fn show(answer: &AdminAnswer, is_json: bool, text: fn(&Value) -> String) -> Resu
         say(format_args!("shellac: {warning}"));
     }
     let page = if is_json { answer.text().into_owned() } else { text(&document) };
-    let written = std::io::stdout().write_all(page.as_bytes());
-    if written.is_ok() { Ok(Exit::Done) } else { Err(Exit::Io) }
+    Ok(print(&page))
 }
 
 fn table(document: &Value) -> String {

@@ -1,6 +1,5 @@
 //! `shellac purge`: a purge through a running proxy's admin API.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -11,7 +10,7 @@ use serde_json::Value;
 
 use super::admin_client::{AdminAnswer, AdminArguments, AdminClient};
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print, say};
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -102,7 +101,7 @@ fn forecast(answer: &AdminAnswer, is_json: bool) -> Exit {
     let is_lower_bound = document.get("is_lower_bound") == Some(&Value::Bool(true));
     let page =
         if is_json { answer.text().into_owned() } else { forecast_page(&report, is_lower_bound) };
-    if std::io::stdout().write_all(page.as_bytes()).is_ok() { Exit::Done } else { Exit::Io }
+    print(&page)
 }
 
 fn forecast_page(report: &PurgeReport, is_lower_bound: bool) -> String {
@@ -145,7 +144,7 @@ fn report(answer: &AdminAnswer, is_json: bool) -> Exit {
             if let Some(hint) = report.hint.filter(|_| !is_json) {
                 say(format_args!("shellac: {hint}"));
             }
-            if std::io::stdout().write_all(page.as_bytes()).is_ok() { Exit::Done } else { Exit::Io }
+            print(&page)
         }
         _ => answer.refused(),
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use process::clock::Clock;
 use process::exit::Exit;
+use process::terminal::print;
 use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -16,7 +17,7 @@ use rdkafka::producer::BaseProducer;
 use settings::Config;
 
 use super::topic::BrokerClient;
-use super::{CommonArguments, print, proxies};
+use super::{CommonArguments, proxies};
 use crate::app::event_rules;
 use crate::kafka::cause::words;
 use crate::kafka::client::{self, PATIENCE};

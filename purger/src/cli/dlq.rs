@@ -8,15 +8,15 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use process::clock::Clock;
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print, say};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use settings::Config;
 
+use super::CommonArguments;
 use super::topic::{BrokerClient, Extent};
-use super::{CommonArguments, print};
 use crate::dead_letter::DeadLetter;
 use crate::kafka::client::{self, PATIENCE};
 use crate::kafka::context::{PlainContext, TokenSource};

@@ -7,7 +7,7 @@ mod dlq;
 mod forecast;
 mod group;
 mod health;
-mod manuals;
+mod own_listener;
 mod proxies;
 mod replay;
 mod run;
@@ -17,15 +17,15 @@ mod tail;
 mod top;
 mod topic;
 mod fates;
-mod version;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use process::configuration::{load, load_to_serve};
 use process::exit::Exit;
+use process::{manuals, version};
+use serde_json::Value;
 use settings::{Config, Flags};
 
 /// Delivers purge requests from Kafka to every proxy: at least once, in bounded time, with proof.
@@ -57,17 +57,17 @@ enum Command {
     /// Say whether a running purger is well, for probes of containers
     Health(health::ProbeArguments),
     /// Show what was built
-    Version(version::BuildArguments),
+    Version(version::VersionArguments),
     /// Print the completions of a shell
-    Completions(manuals::ShellArguments),
+    Completions(manuals::CompletionsArguments),
     /// Write a manual page for each command
-    Man(manuals::PagesArguments),
+    Man(manuals::ManArguments),
     /// Show the whole story on this machine: renderer, Kafka, purger, proxy, traffic
     Demo(demo::DemoArguments),
 }
 
 /// Arguments of every command.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 struct CommonArguments {
     /// The configuration file; `-` reads standard input [default: `$SHELLAC_CONFIG`,
     /// `./config.toml`, `/etc/shellac/config.toml`]
@@ -97,9 +97,9 @@ impl Arguments {
             Command::Replay(arguments) => replay::replay(arguments),
             Command::Dlq(arguments) => dlq::dlq(arguments),
             Command::Health(arguments) => health::health(&arguments),
-            Command::Version(arguments) => version::version(&arguments),
-            Command::Completions(arguments) => manuals::completions(&arguments),
-            Command::Man(arguments) => manuals::man(&arguments),
+            Command::Version(arguments) => version::version(&build(), &arguments),
+            Command::Completions(arguments) => manuals::completions(Self::command(), &arguments),
+            Command::Man(arguments) => manuals::man(Self::command(), &arguments),
             Command::Demo(arguments) => demo::demo(arguments),
         }
     }
@@ -160,22 +160,14 @@ const EXAMPLES: &str = "Examples:
   shellac-purger check
   shellac-purger send --tag product-42 --wait";
 
-/// Returns the URL of the purger's own listener. One that listens on all interfaces is asked on
-/// this machine.
-fn url_of(address: SocketAddr) -> String {
-    let ip =
-        if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
-}
-
-/// Writes to standard output.
-fn print(text: &str) -> Exit {
-    use std::io::Write as _;
-    let mut output = std::io::stdout();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        Ok(()) => Exit::Done,
-        Err(_) => Exit::Io,
+/// Describes the build.
+fn build() -> Value {
+    let mut document = version::document("shellac-purger");
+    if let Some(fields) = document.as_object_mut() {
+        let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
+        fields.insert("librdkafka".to_owned(), librdkafka.into());
     }
+    document
 }
 
 /// Runs a future on a runtime of one thread.
@@ -184,4 +176,21 @@ fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
     let result = runtime.block_on(future);
     runtime.shutdown_background();
     Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_flags_of_a_command_are_the_same() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn it_names_the_library_that_speaks_to_kafka() {
+        let document = build();
+        assert_eq!(document["name"], "shellac-purger");
+        assert!(document["librdkafka"].as_str().unwrap().starts_with("2."), "{document}");
+    }
 }

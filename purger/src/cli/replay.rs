@@ -8,13 +8,13 @@ use clap::Args;
 use http::Method;
 use process::clock::Clock;
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print, say};
 use purge_protocol::log::LoggedPurge;
 use rdkafka::Message as _;
 use settings::Config;
 
 use super::topic::{BrokerClient, ReadFrom};
-use super::{CommonArguments, print, proxies, tail};
+use super::{CommonArguments, proxies, tail};
 use crate::app::event_rules;
 use crate::delivery::fold::Fold;
 use crate::event::{EventReader, Reading};

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use process::clock::Clock;
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print, say};
 use purge_protocol::log::{LogId, Rewarm};
 use purge_protocol::{Deploy, Expression, PurgeMode, PurgeRequest, RequestError};
 use serde::Serialize;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use super::fates::{EventFate, FateReader};
 use super::forecast::Refusal;
-use super::{CommonArguments, forecast, print, proxies};
+use super::{CommonArguments, forecast, proxies};
 use crate::delivery::target::Target;
 use crate::event::{Priority, PurgeEvent, cloud_event};
 use crate::kafka::cause::words;

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print, say};
 use purge_protocol::log::{LogState, LogStatus};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 use settings::Config;
 
 use super::topic::{BrokerClient, Extent};
-use super::{CommonArguments, group, print, proxies};
+use super::{CommonArguments, group, proxies};
 use crate::admin::LiveSummary;
 use crate::kafka::cause::words;
 

@@ -8,15 +8,15 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use process::clock::Clock;
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print, say};
 use purge_protocol::PurgeMode;
 use rdkafka::Message as _;
 use rdkafka::message::OwnedMessage;
 use serde_json::json;
 use settings::Config;
 
+use super::CommonArguments;
 use super::topic::{BrokerClient, ReadFrom};
-use super::{CommonArguments, print};
 use crate::app::event_rules;
 use crate::event::{EventReader, PurgeEvent, Reading, Record};
 use crate::kafka::cursor::{CursorError, CursorItem};

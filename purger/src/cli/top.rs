@@ -9,22 +9,19 @@ use bytes::Bytes;
 use clap::Args;
 use http::{Method, StatusCode};
 use process::exit::Exit;
-use process::terminal::say;
-use settings::{Config, TargetHttp};
+use process::terminal::{print, say};
 use tokio::time::{Instant, sleep_until};
 
-use super::{CommonArguments, block_on, print, url_of};
+use super::block_on;
+use super::own_listener::OwnListener;
 use crate::admin::{FleetStatus, PartitionStatus, ProxyStatus, TargetStatus};
-use crate::delivery::target::{Target, TargetOptions};
+use crate::delivery::target::Target;
 
 /// Selects the purger and the form of the output.
 #[derive(Debug, Args)]
 pub(super) struct TopArguments {
     #[command(flatten)]
-    common: CommonArguments,
-    /// The purger's own listener, instead of the configured `purger.admin`
-    #[arg(long, value_name = "URL")]
-    purger: Option<String>,
+    listener: OwnListener,
     /// Time between two screens
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "1s")]
     interval: Duration,
@@ -38,11 +35,11 @@ pub(super) struct TopArguments {
 
 /// Shows the screen until Ctrl-C. Exit code 75: some proxy is not up to date (with `--once`).
 pub(super) fn top(arguments: &TopArguments) -> ExitCode {
-    let config = match arguments.common.load() {
-        Ok(config) => config,
+    let purger = match arguments.listener.purger() {
+        Ok(purger) => purger,
         Err(exit) => return exit.into(),
     };
-    match block_on(follow(arguments, &config)) {
+    match block_on(follow(arguments, &purger)) {
         Ok(exit) => exit.into(),
         Err(error) => {
             say(format_args!("shellac-purger: {error}"));
@@ -51,10 +48,7 @@ pub(super) fn top(arguments: &TopArguments) -> ExitCode {
     }
 }
 
-async fn follow(arguments: &TopArguments, config: &Config) -> Exit {
-    let url = arguments.purger.clone().unwrap_or_else(|| url_of(config.purger.admin));
-    let options = TargetOptions { http: TargetHttp::Http1, token: None, timeout: PATIENCE };
-    let purger = Target::new(0, url.trim_end_matches('/').to_owned(), &options);
+async fn follow(arguments: &TopArguments, purger: &Target) -> Exit {
     let is_screen = !arguments.once && !arguments.json && io::stdout().is_terminal();
     let is_once = arguments.once || !is_screen && !arguments.json;
     if is_screen {
@@ -64,7 +58,7 @@ async fn follow(arguments: &TopArguments, config: &Config) -> Exit {
     tokio::pin!(interrupted);
     let mut next = Instant::now();
     let exit = loop {
-        let asked = ask(&purger).await;
+        let asked = ask(purger).await;
         let shown = match &asked {
             Ok(fleet) if arguments.json => {
                 print(&(serde_json::to_string(fleet).unwrap_or_default() + "\n"))
@@ -230,7 +224,6 @@ const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
 const LEAVE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 /// To the upper left; what is below is cleared once it is written over.
 const HOME: &str = "\x1b[H\x1b[J";
-const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -305,11 +298,5 @@ mod tests {
         assert!(text.contains("purger.targets"));
         assert_eq!(of(&fleet(Vec::new())), Exit::Done);
         assert_eq!(of(&fleet(vec![proxy("http://p", "down", None)])), Exit::Partial);
-    }
-
-    #[test]
-    fn a_purger_on_all_interfaces_is_asked_on_this_machine() {
-        assert_eq!(url_of("0.0.0.0:8082".parse().unwrap()), "http://127.0.0.1:8082");
-        assert_eq!(url_of("10.0.0.1:8082".parse().unwrap()), "http://10.0.0.1:8082");
     }
 }
