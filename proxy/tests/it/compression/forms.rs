@@ -8,7 +8,7 @@ use settings::Coding;
 use super::{BR, GZIP, PLAIN, coding, decoded, html, on, page, stored};
 use crate::support::client::{Connection, Http2};
 use crate::support::in_time;
-use crate::support::origin::{Gate, Origin, Reply, cacheable, not_modified, ok, status};
+use crate::support::origin::{Gate, Origin, Received, Reply, cacheable, not_modified, ok, status};
 use crate::support::proxy::{Proxy, request};
 
 #[tokio::test]
@@ -131,6 +131,72 @@ async fn parts_are_of_the_plain_form() {
         assert_eq!(part.text(), page("a").get(..length).unwrap());
     }
     assert_eq!(origin.count("/a"), 1);
+}
+
+#[tokio::test]
+async fn each_coding_has_a_tag_of_its_own_and_none_but_the_plain_one_joins_parts() {
+    let origin = Origin::start().await;
+    origin.on("/a", html("a"));
+    let proxy = Proxy::start_with(&origin, |config| {
+        on(config);
+        config.compression.encodings = vec![Coding::Br, Coding::Gzip, Coding::Zstd];
+    });
+    let mut tags = Vec::new();
+    for accepted in ["br", "gzip", "zstd", "identity"] {
+        let answer = proxy.get_with("/a", &[("accept-encoding", accepted)]).await;
+        let tag = answer.field("etag").unwrap();
+        assert!(!tags.contains(&tag), "{accepted}: {tag}");
+        tags.push(tag);
+    }
+    for accepted in ["br", "gzip", "zstd", "identity"] {
+        for tag in &tags {
+            let asked = [("accept-encoding", accepted), ("range", "bytes=5-9"), ("if-range", tag)];
+            let answer = proxy.get_with("/a", &asked).await;
+            let is_plain = tag == "\"a\"";
+            assert_eq!(answer.status(), if is_plain { 206 } else { 200 }, "{accepted} {tag}");
+            assert_eq!(
+                (coding(&answer), answer.field("etag").unwrap()),
+                (String::new(), "\"a\"".into())
+            );
+        }
+    }
+    assert_eq!(origin.count("/a"), 1);
+}
+
+/// RFC 9110 §14.2: a range is of the selected representation, with its coding.
+#[tokio::test]
+async fn parts_of_what_the_origin_has_compressed_are_of_the_coding_that_was_selected() {
+    let origin = Origin::start().await;
+    origin.script("/a", |request: &Received| {
+        let accepted = request.head.field("accept-encoding").unwrap_or_default();
+        let reply = match accepted.contains("gzip") {
+            true => {
+                cacheable("0123456789").field("content-encoding", "gzip").field("etag", "\"g\"")
+            }
+            false => cacheable("abcdefghij").field("etag", "\"p\""),
+        };
+        reply.field("vary", "Accept-Encoding").field("content-type", "text/html")
+    });
+    let proxy = Proxy::start(&origin);
+    let (gzip, plain) = ("gzip", "identity");
+    for accepted in [gzip, plain] {
+        proxy.get_with("/a", &[("accept-encoding", accepted)]).await;
+    }
+    for (accepted, condition, status, content) in [
+        (gzip, None, 206, "234"),
+        (gzip, Some("\"g\""), 206, "234"),
+        (gzip, Some("\"p\""), 200, "0123456789"),
+        (plain, None, 206, "cde"),
+        (plain, Some("\"p\""), 206, "cde"),
+        (plain, Some("\"g\""), 200, "abcdefghij"),
+    ] {
+        let mut asked = vec![("accept-encoding", accepted), ("range", "bytes=2-4")];
+        asked.extend(condition.map(|tag| ("if-range", tag)));
+        let answer = proxy.get_with("/a", &asked).await;
+        assert_eq!((answer.status(), answer.text()), (status, content), "{accepted} {condition:?}");
+        assert_eq!(coding(&answer), if accepted == gzip { "gzip" } else { "" });
+        assert!(answer.is_hit());
+    }
 }
 
 #[tokio::test]
