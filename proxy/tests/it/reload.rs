@@ -241,3 +241,45 @@ async fn no_request_fails_in_a_hundred_reloads_under_load() {
     until("the connections to end", || reloading.proxy.app.listeners.connections() == 0).await;
     assert_eq!(reloading.proxy.app.listeners.metrics.broken.value(), 0);
 }
+
+const COUNTED: [&str; 3] = [
+    "[[rule]]\nname = \"first\"\npath = \"/a\"\ntags = [\"a\"]\n",
+    "[[rule]]\nname = \"second\"\npath = \"/*\"\ntags = [\"b\"]\n",
+    "[[rule]]\nname = \"renamed\"\npath = \"/*\"\ntags = [\"b\"]\n",
+];
+
+#[tokio::test]
+async fn the_counts_of_a_rule_follow_its_name_through_reloads() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("12345"));
+    let [first, second, renamed] = COUNTED;
+    let reloading = Reloading::start(&origin, &format!("{first}{second}"));
+    for _ in 0..3 {
+        reloading.proxy.get("/a").await;
+    }
+    let counts = async || {
+        let answer = reloading.proxy.ask_admin("GET", "/api/v1/rules", &[], "").await.json();
+        let of = |rule: &serde_json::Value| {
+            let count = |name: &str| rule[name].as_u64().unwrap();
+            let name = rule["name"].as_str().unwrap().to_owned();
+            (name, count("hits"), count("misses"), count("sent_bytes"))
+        };
+        answer["rules"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    let of = |name: &str, hits, bytes| (name.to_owned(), hits, u64::from(bytes > 0), bytes);
+    assert_eq!(counts().await, [of("first", 2, 15), of("second", 2, 15)]);
+
+    reloading.apply(&format!("{second}{first}")).await; // moved, both
+    assert_eq!(counts().await, [of("second", 2, 15), of("first", 2, 15)]);
+    reloading.proxy.get("/a").await;
+    assert_eq!(counts().await, [of("second", 3, 20), of("first", 3, 20)]);
+
+    reloading.apply(&format!("{first}{renamed}")).await; // one is another rule now
+    assert_eq!(counts().await, [of("first", 3, 20), of("renamed", 0, 0)]);
+    let metrics = reloading.metrics().await;
+    assert!(metrics.contains("shellac_rule_sent_bytes_total{rule=\"first\"} 20\n"), "{metrics}");
+    assert!(!metrics.contains("rule=\"second\""), "{metrics}");
+
+    reloading.apply(&format!("{first}{second}")).await; // what has gone begins anew
+    assert_eq!(counts().await, [of("first", 3, 20), of("second", 0, 0)]);
+}
