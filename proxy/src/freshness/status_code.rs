@@ -23,7 +23,7 @@ pub(crate) fn is_understood(status: StatusCode) -> bool {
 /// A 1xx is not final, a 304 freshens a stored response instead. 400, 413, 414, 431 and 501 answer
 /// one client's malformed, oversized or unknown request: what provoked them (a meta character in a
 /// field, a field too long, a method override) is not in the key, so that they would poison the URI
-/// for all others.
+/// for all others. 428, 429, 431 and 511 forbid it (RFC 6585 §3 to §6).
 pub(crate) fn is_never_stored(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 100..=199 | 304 | 400 | 413 | 414 | 416 | 431 | 501)
+    matches!(status.as_u16(), 100..=199 | 304 | 400 | 413 | 414 | 416 | 428 | 429 | 431 | 501 | 511)
 }

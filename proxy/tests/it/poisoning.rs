@@ -243,8 +243,11 @@ async fn an_error_that_one_request_provoked_is_stored_for_nobody() {
         "400 Bad Request",
         "413 Content Too Large",
         "414 URI Too Long",
+        "428 Precondition Required",
+        "429 Too Many Requests",
         "431 Request Header Fields Too Large",
         "501 Not Implemented",
+        "511 Network Authentication Required",
     ] {
         let page = status(code, "no").field("cache-control", "public, max-age=60, s-maxage=60");
         origin.on_each("/a", [page.field("etag", "\"1\""), cacheable("page")]);

@@ -102,7 +102,7 @@ fn peer_stores_vary_on_what_a_proxy_writes(case: &Case) -> bool {
 /// With an explicit lifetime any final status code may be stored (RFC 9111 §3); the other has a
 /// short list of those that it understands.
 fn peer_does_not_store_less_common_status_codes(case: &Case) -> bool {
-    matches!(case.status, 201 | 401 | 403 | 418 | 429 | 500 | 503 | 599)
+    matches!(case.status, 201 | 401 | 403 | 418 | 500 | 503 | 599)
 }
 
 /// A 414 or a 501 speaks about one client's request, not about the resource: not to store it is
