@@ -169,11 +169,10 @@ async fn parts_of_what_the_origin_has_compressed_are_of_the_coding_that_was_sele
     let origin = Origin::start().await;
     origin.script("/a", |request: &Received| {
         let accepted = request.head.field("accept-encoding").unwrap_or_default();
-        let reply = match accepted.contains("gzip") {
-            true => {
-                cacheable("0123456789").field("content-encoding", "gzip").field("etag", "\"g\"")
-            }
-            false => cacheable("abcdefghij").field("etag", "\"p\""),
+        let reply = if accepted.contains("gzip") {
+            cacheable("0123456789").field("content-encoding", "gzip").field("etag", "\"g\"")
+        } else {
+            cacheable("abcdefghij").field("etag", "\"p\"")
         };
         reply.field("vary", "Accept-Encoding").field("content-type", "text/html")
     });
