@@ -65,10 +65,7 @@ impl<'t> Table<'t> {
         kind: impl Fn(&Node) -> Result<T, Fault>,
         target: &mut Vec<T>,
     ) {
-        let Some(node) = self.node(key) else { return };
-        let Some(items) = node.items() else {
-            return self.fault(key, not_a_list(node), &node.place);
-        };
+        let Some(items) = self.list(key) else { return };
         target.clear();
         for (index, item) in items.iter().enumerate().filter(|(_, item)| !item.is_broken()) {
             match kind(item) {
@@ -85,19 +82,14 @@ impl<'t> Table<'t> {
         kind: impl Fn(&Node) -> Result<T, Fault>,
         target: &mut Vec<T>,
     ) {
-        let Some(node) = self.node(key) else { return };
-        if node.items().is_some() {
-            self.reject_empty(key);
-            let mut all = Vec::new();
-            self.read_each(key, kind, &mut all);
-            if !all.is_empty() {
-                *target = all;
-            }
-            return;
+        if self.node(key).is_none_or(|node| node.items().is_none()) {
+            return self.read(key, |node| kind(node).map(|value| vec![value]), target);
         }
-        match kind(node) {
-            Ok(value) => *target = vec![value],
-            Err(fault) => self.fault(key, fault, &node.place),
+        self.reject_empty(key);
+        let mut all = Vec::new();
+        self.read_each(key, kind, &mut all);
+        if !all.is_empty() {
+            *target = all;
         }
     }
 
@@ -143,10 +135,7 @@ impl<'t> Table<'t> {
         read: impl Fn(&mut Table<'_>) -> Option<T>,
         target: &mut Vec<T>,
     ) {
-        let Some(node) = self.node(key) else { return };
-        let Some(items) = node.items() else {
-            return self.fault(key, not_a_list(node), &node.place);
-        };
+        let Some(items) = self.list(key) else { return };
         target.clear();
         for (index, item) in items.iter().enumerate().filter(|(_, item)| !item.is_broken()) {
             let key = format!("{key}[{index}]");
@@ -318,6 +307,16 @@ impl<'t> Table<'t> {
             self.report.add_fault(path, not_a_table(node).draft(path).at(&node.place));
         }
         read_node(path, node, self.report, read);
+    }
+
+    /// Returns the items of a list; `None`: it is absent, or no list, which is reported.
+    fn list(&mut self, key: &'static str) -> Option<&'t [Node]> {
+        let node = self.node(key)?;
+        let items = node.items();
+        if items.is_none() {
+            self.fault(key, not_a_list(node), &node.place);
+        }
+        items
     }
 
     /// Returns the value of this key, and marks the key as known.

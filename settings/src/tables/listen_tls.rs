@@ -106,22 +106,23 @@ impl ListenTlsSettings {
 
 /// Reads `certificate`, `key` and `ocsp` of this table, if a certificate is named.
 fn read_files(table: &mut Table<'_>) -> Option<CertificateFiles> {
-    let (mut certificate, mut key, mut ocsp) = (None, None, None);
+    let (pair, mut ocsp) = (read_pair(table), None);
+    table.read("ocsp", path, &mut ocsp);
+    pair.map(|(certificate, key)| CertificateFiles { certificate, key, ocsp })
+}
+
+/// Reads `certificate` and `key`, of which none stands alone.
+pub(super) fn read_pair(table: &mut Table<'_>) -> Option<(PathBuf, PathBuf)> {
+    let (mut certificate, mut key) = (None, None);
     table.read("certificate", path, &mut certificate);
     table.read("key", path, &mut key);
-    table.read("ocsp", path, &mut ocsp);
     match (certificate, key) {
-        (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key, ocsp }),
-        (Some(_), None) => {
-            table.add_missing("key");
-            None
-        }
-        (None, Some(_)) => {
-            table.add_missing("certificate");
-            None
-        }
-        (None, None) => None,
+        (Some(certificate), Some(key)) => return Some((certificate, key)),
+        (Some(_), None) => table.add_missing("key"),
+        (None, Some(_)) => table.add_missing("certificate"),
+        (None, None) => {}
     }
+    None
 }
 
 pub(super) const VERSIONS: [(&str, TlsVersion); 2] =

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::report::ProblemBuilder;
 use crate::table::Table;
 use crate::tables::kafka::path;
-use crate::tables::listen_tls::{CertificateFiles, TlsVersion, VERSIONS};
+use crate::tables::listen_tls::{CertificateFiles, TlsVersion, VERSIONS, read_pair};
 use crate::value::{Fault, boolean, choice, parsed};
 
 /// TLS to the servers of an origin.
@@ -65,10 +65,12 @@ impl OriginTlsSettings {
 
     /// Reads the table alone.
     pub(crate) fn read_table(&mut self, table: &mut Table<'_>) {
-        let (mut certificate, mut key) = (None, None);
         table.read("ca", path, &mut self.ca);
-        table.read("certificate", path, &mut certificate);
-        table.read("key", path, &mut key);
+        self.certificate = read_pair(table).map(|(certificate, key)| CertificateFiles {
+            certificate,
+            key,
+            ocsp: None,
+        });
         table.read("server_name", parsed(server_name), &mut self.server_name);
         table.read("min_version", choice(&VERSIONS), &mut self.min_version);
         table.read(
@@ -76,20 +78,6 @@ impl OriginTlsSettings {
             boolean,
             &mut self.dangerously_accept_any_certificate,
         );
-        self.certificate = match (certificate, key) {
-            (Some(certificate), Some(key)) => {
-                Some(CertificateFiles { certificate, key, ocsp: None })
-            }
-            (Some(_), None) => {
-                table.add_missing("key");
-                None
-            }
-            (None, Some(_)) => {
-                table.add_missing("certificate");
-                None
-            }
-            (None, None) => None,
-        };
         if self.dangerously_accept_any_certificate && self.ca.is_some() {
             let fault = Fault::new("is set, and every certificate is accepted", "never looked at")
                 .help("leave out dangerously_accept_any_certificate");
