@@ -16,4 +16,5 @@ pub mod notify;
 pub mod descriptors;
 pub mod sibling;
 pub mod manuals;
+pub mod selectors;
 pub mod version;

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use clap::Args;
 use http::Method;
 use purge_protocol::request::Target;
-use purge_protocol::{Expression, PurgeMode, PurgeReport, PurgeRequest, Selector, SelectorReport};
+use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest, Selector, SelectorReport};
 use serde_json::Value;
 
 use super::admin_client::{AdminAnswer, AdminArguments, AdminClient};
 use process::exit::Exit;
+use process::selectors::SelectorArguments;
 use process::terminal::{print, say};
 
 #[derive(Debug, Args)]
@@ -17,34 +18,8 @@ use process::terminal::{print, say};
 #[command(group(clap::ArgGroup::new("selectors").required(true).multiple(true)
     .args(["tag", "url", "page", "path", "host", "prefix", "all_of", "any_of", "all"])))]
 pub(super) struct PurgeArguments {
-    /// Responses that carry this tag, or this entity tag, quoted or not
-    #[arg(long, value_name = "TAG")]
-    tag: Vec<String>,
-    /// All variants of a URL, `https://host/path`
-    #[arg(long, value_name = "URL")]
-    url: Vec<String>,
-    /// The page at a URL: its document and its data, under every query
-    #[arg(long, value_name = "URL")]
-    page: Vec<String>,
-    /// The path of a URL under every query
-    #[arg(long, value_name = "URL")]
-    path: Vec<String>,
-    /// All URLs of a host
-    #[arg(long, value_name = "HOST")]
-    host: Vec<String>,
-    /// All URLs that begin so: `https://host/path`, or `/path` for every host
-    #[arg(long, value_name = "PREFIX")]
-    prefix: Vec<String>,
-    /// Responses that meet all of these: `tag:a`, `host:h`, `page:URL`, `path:URL`, `url:URL`,
-    /// `prefix:URL`
-    #[arg(long, value_name = "TERM")]
-    all_of: Vec<String>,
-    /// And at least one of these
-    #[arg(long, value_name = "TERM")]
-    any_of: Vec<String>,
-    /// And none of these
-    #[arg(long, value_name = "TERM")]
-    none_of: Vec<String>,
+    #[command(flatten)]
+    selectors: SelectorArguments,
     /// Everything
     #[arg(long)]
     all: bool,
@@ -64,20 +39,11 @@ pub(super) struct PurgeArguments {
 /// Purges.
 pub(super) fn purge(arguments: PurgeArguments) -> ExitCode {
     let client = AdminClient::of(&arguments.admin);
-    let PurgeArguments { all_of, any_of, none_of, .. } = arguments;
-    let expression = Expression { all_of, any_of, none_of };
     let request = PurgeRequest {
-        tags: arguments.tag,
-        urls: arguments.url,
-        hosts: arguments.host,
-        prefixes: arguments.prefix,
-        pages: arguments.page,
-        paths: arguments.path,
-        expressions: if expression.is_empty() { Vec::new() } else { vec![expression] },
         all: arguments.all,
         mode: Some(if arguments.soft { PurgeMode::Soft } else { PurgeMode::Hard }),
         reason: Some("command line".to_owned()),
-        ..PurgeRequest::default()
+        ..arguments.selectors.request()
     };
     let content = serde_json::to_value(&request).unwrap_or_default();
     let path = if arguments.dry_run { "/api/v1/purge?dry_run" } else { "/api/v1/purge" };

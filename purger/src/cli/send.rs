@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use process::clock::Clock;
 use process::exit::Exit;
+use process::selectors::SelectorArguments;
 use process::terminal::{print, say};
 use purge_protocol::log::{LogId, Rewarm};
-use purge_protocol::{Deploy, Expression, PurgeMode, PurgeRequest, RequestError};
+use purge_protocol::{Deploy, PurgeMode, PurgeRequest, RequestError};
 use serde::Serialize;
 use settings::Config;
 use tokio::sync::mpsc;
@@ -34,34 +35,8 @@ use crate::receipt::Confirmed;
 pub(super) struct SendArguments {
     #[command(flatten)]
     common: CommonArguments,
-    /// Responses that carry this tag
-    #[arg(long, value_name = "TAG")]
-    tag: Vec<String>,
-    /// All variants of a URL
-    #[arg(long, value_name = "URL")]
-    url: Vec<String>,
-    /// The page at a URL: its document and its data, under every query
-    #[arg(long, value_name = "URL")]
-    page: Vec<String>,
-    /// The path of a URL under every query
-    #[arg(long, value_name = "URL")]
-    path: Vec<String>,
-    /// All URLs of a host
-    #[arg(long, value_name = "HOST")]
-    host: Vec<String>,
-    /// All URLs that begin with this
-    #[arg(long, value_name = "PREFIX")]
-    prefix: Vec<String>,
-    /// Responses that meet all of these: `tag:a`, `host:h`, `page:URL`, `path:URL`, `url:URL`,
-    /// `prefix:URL`
-    #[arg(long, value_name = "TERM")]
-    all_of: Vec<String>,
-    /// And at least one of these
-    #[arg(long, value_name = "TERM")]
-    any_of: Vec<String>,
-    /// And none of these
-    #[arg(long, value_name = "TERM")]
-    none_of: Vec<String>,
+    #[command(flatten)]
+    selectors: SelectorArguments,
     /// Responses that name another deployment than this one: stale at once, gone after the grace
     #[arg(long, value_name = "ID")]
     deploy: Option<String>,
@@ -255,8 +230,6 @@ fn event(arguments: &SendArguments, clock: &Clock) -> PurgeEvent {
         urls: arguments.rewarm.clone(),
         max: u32::try_from(arguments.rewarm.len()).unwrap_or(u32::MAX),
     });
-    let SendArguments { all_of, any_of, none_of, .. } = arguments.clone();
-    let expression = Expression { all_of, any_of, none_of };
     let deploy = arguments.deploy.as_ref().map(|id| Deploy {
         id: id.clone(),
         grace_seconds: arguments.grace.as_secs(),
@@ -269,19 +242,12 @@ fn event(arguments: &SendArguments, clock: &Clock) -> PurgeEvent {
         source: Some(arguments.source.clone()),
         time: Some(now),
         request: PurgeRequest {
-            tags: arguments.tag.clone(),
-            urls: arguments.url.clone(),
-            hosts: arguments.host.clone(),
-            prefixes: arguments.prefix.clone(),
-            pages: arguments.page.clone(),
-            paths: arguments.path.clone(),
-            expressions: if expression.is_empty() { Vec::new() } else { vec![expression] },
             deploys: deploy.into_iter().collect(),
             all: arguments.all,
             mode: Some(if arguments.soft { PurgeMode::Soft } else { PurgeMode::Hard }),
             reason: Some(arguments.reason.clone()),
             id: Some(id.clone()),
-            event_time: None,
+            ..arguments.selectors.clone().request()
         },
         priority: if arguments.urgent { Priority::Urgent } else { Priority::Normal },
         settle,
