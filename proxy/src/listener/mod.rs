@@ -27,7 +27,7 @@ mod departure;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
@@ -172,7 +172,16 @@ impl<H: Handler> Listeners<H> {
 
 /// Returns a connection that waits to be accepted, if there is one.
 async fn waiting(socket: &Acceptor) -> Option<Transport> {
-    match poll_fn(|cx| Poll::Ready(socket.poll_accept(cx))).await {
+    if let Some(stream) = poll_fn(|cx| Poll::Ready(accepted(socket, cx))).await {
+        return Some(stream);
+    }
+    // The runtime hears of connections when it asks the system, which it does before this returns.
+    tokio::task::yield_now().await;
+    poll_fn(|cx| Poll::Ready(accepted(socket, cx))).await
+}
+
+fn accepted(socket: &Acceptor, cx: &mut Context<'_>) -> Option<Transport> {
+    match socket.poll_accept(cx) {
         Poll::Ready(Ok(stream)) => Some(stream),
         _ => None,
     }
