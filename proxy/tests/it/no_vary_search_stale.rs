@@ -225,6 +225,22 @@ async fn a_purge_of_any_equivalent_url_hits_what_is_being_fetched_for_another() 
 }
 
 #[tokio::test]
+async fn a_purge_of_the_url_that_was_asked_for_hits_what_is_for_it_alone_after_all() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    origin.on_each("/p?ref=b", [cacheable("before").after(&gate), cacheable("after")]);
+    let proxy = with_stale(&origin, page("one", "max-age=60")).await;
+    let mut client = proxy.begin("/p?ref=b", &[]).await;
+    origin.seen("/p?ref=b", 1).await;
+
+    purge_url(&proxy, "/p?ref=b").await;
+    gate.open();
+
+    assert_eq!(client.answer().await.text(), "before");
+    assert_eq!(proxy.get("/p?ref=b").await.text(), "after");
+}
+
+#[tokio::test]
 async fn each_client_gets_the_coding_that_it_takes_of_an_equivalent_url() {
     let origin = Origin::start().await;
     let text = "text of a page ".repeat(200);
