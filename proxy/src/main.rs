@@ -4,11 +4,11 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use shellac::cli::Arguments;
+use shellac::cli::{self, Arguments};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    Arguments::parse().run()
+    cli::launcher().unwrap_or_else(|| Arguments::parse().run())
 }

@@ -25,7 +25,6 @@ mod top;
 mod upgrade;
 mod warm;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -100,9 +99,6 @@ enum Command {
     Completions(manuals::CompletionsArguments),
     /// Write manual pages
     Man(manuals::ManArguments),
-    /// Start the new process of an upgrade and wait for it
-    #[command(hide = true)]
-    Launch(LaunchArguments),
 }
 
 #[derive(Debug, Args)]
@@ -133,13 +129,6 @@ struct ConfigArguments {
     /// How long responses are fresh that do not say so themselves
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
-}
-
-#[derive(Debug, Args)]
-struct LaunchArguments {
-    program: OsString,
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -187,15 +176,17 @@ impl Arguments {
             }
             Command::Completions(arguments) => manuals::completions(Self::command(), &arguments),
             Command::Man(arguments) => manuals::man(Self::command(), &arguments),
-            Command::Launch(LaunchArguments { program, arguments }) => {
-                crate::upgrade::launch(&program, &arguments)
-            }
             Command::ImportVcl(arguments) => import_vcl::import_vcl(&arguments),
             Command::Store(arguments) => store::store(&arguments),
             Command::Warm(arguments) => warm::warm(&arguments),
             Command::Demo(arguments) => demo::demo(arguments),
         }
     }
+}
+
+/// Runs what has no command: this process was started to start another one.
+pub fn launcher() -> Option<ExitCode> {
+    crate::upgrade::launch()
 }
 
 impl From<ConfigArguments> for Flags {

@@ -15,7 +15,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl LaunchedProcess {
         let (channel, theirs) = Channel::pair()?;
         // The file of the running program may have been replaced; this is the one that runs.
         let mut launcher = Command::new("/proc/self/exe")
-            .args(["launch", "--"])
+            .arg0(NAME)
             .arg(program)
             .args(arguments)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -90,12 +90,15 @@ impl LaunchedProcess {
     }
 }
 
-/// Is the launcher: starts a program for the process at the other end of standard input, and waits
-/// for whichever of the two ends first.
-pub fn launch(program: &OsStr, arguments: &[OsString]) -> ExitCode {
-    let code = start_and_wait(program, arguments);
+/// Is the launcher, if this process was started as one: starts a program for the process at the
+/// other end of standard input, and waits for whichever of the two ends first.
+pub fn launch() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os();
+    arguments.next().filter(|name| name == NAME)?;
+    let program = arguments.next()?;
+    let code = start_and_wait(&program, &arguments.collect::<Vec<_>>());
     // Whoever started it hears of an error by the end of the channel.
-    code.unwrap_or_else(|_| process::exit::Exit::Io.into())
+    Some(code.unwrap_or_else(|_| process::exit::Exit::Io.into()))
 }
 
 fn start_and_wait(program: &OsStr, arguments: &[OsString]) -> io::Result<ExitCode> {
@@ -141,6 +144,8 @@ pub(super) fn pause() {
     std::thread::sleep(LOOK_AGAIN);
 }
 
+/// The name by which a program is called to be the launcher. No command: nobody else is to use it.
+const NAME: &str = "shellac-launcher";
 /// For the launcher to start the program.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 /// For a new process that failed to say why in the log.
