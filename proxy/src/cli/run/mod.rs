@@ -15,6 +15,7 @@ use process::logging;
 use process::signals::{ExitSignals, LeaveSignal, RequestSignals, SignalRequest, reopened_logs};
 use settings::{Config, Flags, LogSettings};
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::lives::{Lives, revival};
@@ -82,6 +83,7 @@ fn start(
     let inherited = InheritedSockets::of_process();
     let Some(pid) = take_over else {
         let app = App::new(config, Clock::system())?;
+        wait_for_small_store(&app);
         let available = AvailableSockets { inherited, ..AvailableSockets::default() };
         let sockets = server::bind(&app.config, available)?;
         return Ok((Bound::on(app, sockets), None));
@@ -102,6 +104,17 @@ fn start(
             succession.fail(&error);
             Err(error)
         }
+    }
+}
+
+/// Waits until what a file holds is found, if that takes a moment only: the first requests would be
+/// misses, and what they fetch would not be written.
+#[expect(clippy::disallowed_methods, reason = "nothing is served yet")]
+fn wait_for_small_store(app: &App) {
+    let begun = Instant::now();
+    let is_loading = || app.file_usage().is_some_and(|file| file.is_loading);
+    while is_loading() && begun.elapsed() < LOAD_PATIENCE {
+        std::thread::sleep(LOOK_AGAIN);
     }
 }
 
@@ -244,3 +257,6 @@ fn summarize(app: &App) {
 
 /// Time for another process to write its queue and to let its store go.
 const TAKE_OVER_WAIT: Duration = Duration::from_mins(1);
+/// A store that takes longer to be read is served meanwhile.
+const LOAD_PATIENCE: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
