@@ -28,7 +28,7 @@ pub fn start_with_stack(
     Ok(())
 }
 
-/// What Rust gives a thread by itself.
+/// The size of a thread's stack that Rust chooses by itself.
 pub const STACK_BYTES: usize = 2 << 20;
 
 #[cfg(test)]

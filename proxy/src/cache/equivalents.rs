@@ -12,7 +12,7 @@ use crate::request::RequestHead;
 use crate::store::Store;
 use process::timestamp::Timestamp;
 
-/// What is decided by the stored response of an equivalent URL.
+/// The decision by the stored response of an equivalent URL.
 pub(super) struct Equivalent {
     /// That of the URL.
     pub(super) key: Key,

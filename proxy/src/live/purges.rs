@@ -155,7 +155,7 @@ fn shortened(purge: RecentPurge) -> RecentPurge {
     RecentPurge { event: short(purge.event), reason: short(purge.reason), ..purge }
 }
 
-/// What a selector takes: as text, and once more as what it is resolved to.
+/// Bytes of a selector: its text, and the target that it is resolved to.
 fn bytes_of(pair: &(Selector, Target)) -> usize {
     struct TextLength(usize);
     impl fmt::Write for TextLength {

@@ -237,7 +237,8 @@ fn signed(count: u64) -> i64 {
 
 /// Bytes of a path that a span has.
 const PATH_BYTES_MAX: usize = 1 << 10;
-/// What has to be propagated (W3C Trace Context, "tracestate Limits"); longer ones are left out.
+/// Bytes of a `tracestate` that every party propagates (W3C Trace Context, "tracestate Limits");
+/// longer ones are left out.
 const TRACESTATE_BYTES_MAX: usize = 512;
 /// Flags of a span: the trace is recorded; it is known whether the parent is of another process;
 /// it is.

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 
 use super::channel::Channel;
 use super::message::Message;
+use process::exit::Exit;
 
 /// A process that was started, with the launcher that waits for it.
 #[derive(Debug)]
@@ -97,8 +98,8 @@ pub fn launch() -> Option<ExitCode> {
     arguments.next().filter(|name| name == NAME)?;
     let program = arguments.next()?;
     let code = start_and_wait(&program, &arguments.collect::<Vec<_>>());
-    // Whoever started it hears of an error by the end of the channel.
-    Some(code.unwrap_or_else(|_| process::exit::Exit::Io.into()))
+    // The end of the channel tells the old process of an error.
+    Some(code.unwrap_or_else(|_| Exit::Io.into()))
 }
 
 fn start_and_wait(program: &OsStr, arguments: &[OsString]) -> io::Result<ExitCode> {
@@ -117,7 +118,7 @@ fn start_and_wait(program: &OsStr, arguments: &[OsString]) -> io::Result<ExitCod
         Ok(child) => child,
         Err(error) => {
             channel.send(&Message::Failed { reason: error.to_string() }, &[])?;
-            return Ok(process::exit::Exit::Io.into());
+            return Ok(Exit::Io.into());
         }
     };
     let pid = i32::try_from(child.id()).unwrap_or_default();

@@ -30,7 +30,7 @@ struct Program {
     child: Child,
     said: Arc<Mutex<Vec<String>>>,
     newest: Mutex<i32>,
-    /// What the service manager was told: each main process, and its parent at that moment.
+    /// Each main process that the service manager was told of, and its parent at that moment.
     main_processes: Arc<Mutex<Vec<(i32, i32)>>>,
     traffic: SocketAddr,
     admin: SocketAddr,

@@ -171,14 +171,16 @@ async fn over_http2_nothing_is_sent_from_the_map() {
     assert!(proxy.app.file_usage().unwrap().mapped > 3);
 }
 
-/// Most of them are read from the file for one use and never enter memory.
-#[tokio::test]
-async fn more_pages_than_memory_holds_are_hits_each_time_and_never_after_a_purge() {
-    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
-    let page = |number: usize| format!("{number} {}", large(1000));
+fn numbered(number: usize) -> String {
+    format!("{number} {}", large(1000))
+}
+
+/// A proxy that has stored more pages than its memory holds, each with one of ten tags.
+async fn crowded(origin: &Origin, folder: &TempDir) -> Proxy {
     for number in 0..PAGES {
         let tag = format!("t{}", number % 10);
-        origin.on(&format!("/{number}"), cacheable(&page(number)).field("surrogate-key", &tag));
+        let page = cacheable(&numbered(number)).field("surrogate-key", &tag);
+        origin.on(&format!("/{number}"), page);
     }
     let file = stored_in(folder.path(), StorageKind::File);
     let little = move |config: &mut Config| {
@@ -191,10 +193,18 @@ async fn more_pages_than_memory_holds_are_hits_each_time_and_never_after_a_purge
         proxy.get(&format!("/{number}")).await;
     }
     written(&proxy, PAGES as u64).await;
+    proxy
+}
+
+/// Most of them are read from the file for one use and never enter memory.
+#[tokio::test]
+async fn more_pages_than_memory_holds_are_hits_each_time_and_never_after_a_purge() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let proxy = crowded(&origin, &folder).await;
     for _ in 0..2 {
         for number in 0..PAGES {
             let hit = proxy.get(&format!("/{number}")).await;
-            assert!(hit.is_hit() && hit.text() == page(number), "{}", hit.cache_status());
+            assert!(hit.is_hit() && hit.text() == numbered(number), "{}", hit.cache_status());
         }
     }
     let usage = proxy.app.file_usage().unwrap();
@@ -209,22 +219,7 @@ async fn more_pages_than_memory_holds_are_hits_each_time_and_never_after_a_purge
 #[tokio::test]
 async fn what_is_in_memory_and_what_is_in_the_file_only_is_listed_page_by_page() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
-    for number in 0..PAGES {
-        let tag = format!("t{}", number % 10);
-        let page = cacheable(&large(1000)).field("surrogate-key", &tag);
-        origin.on(&format!("/{number}"), page);
-    }
-    let file = stored_in(folder.path(), StorageKind::File);
-    let little = move |config: &mut Config| {
-        file(config);
-        config.storage.memory.capacity = 2 << 20;
-    };
-    let proxy = Proxy::start_at(origin.address, Clock::manual(START), little);
-    until("the recovery", || proxy.app.file_usage().is_some_and(|it| !it.is_loading)).await;
-    for number in 0..PAGES {
-        proxy.get(&format!("/{number}")).await;
-    }
-    written(&proxy, PAGES as u64).await;
+    let proxy = crowded(&origin, &folder).await;
     let listed = async |query: &str| {
         let (mut objects, mut after) = (Vec::new(), String::new());
         loop {

@@ -40,7 +40,7 @@ struct Scanner<'t> {
     table: String,
 }
 
-/// What ends a value without quotes.
+/// The bytes that end a value without quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Within {
     Line,
@@ -120,7 +120,7 @@ impl<'t> Scanner<'t> {
         if self.is_at_line_start() {
             return;
         }
-        // What follows on the line is a comment, or a value that goes on where it should not.
+        // The rest of the line is a comment, or a value that goes on where it should not.
         while let Some(char) = self.peek().filter(|char| *char != '\n') {
             match char {
                 '#' => return self.comment(is_hidden && !is_empty),
@@ -359,9 +359,9 @@ fn is_header(line: &str) -> bool {
     is_named && !matches!(word, "true" | "false" | "inf" | "nan") && name.contains(']')
 }
 
-/// What a table for a collector may be called.
+/// Names that the table for a collector may have.
 const TRACING: [&str; 4] = ["trac", "otlp", "otel", "telemetry"];
-/// What may stand between a name and its `=`.
+/// The bytes that may stand between a name and its `=`.
 const NAME_ENDS: [char; 4] = ['"', '\'', ' ', '\t'];
 /// Deeper lists and tables than anybody writes.
 const DEPTH_MAX: usize = 32;

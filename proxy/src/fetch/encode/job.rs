@@ -153,7 +153,7 @@ impl EncodingJob {
             (encoder, result, begun.elapsed())
         };
         let worked = if self.unflushed + taken_in <= self.inline_max {
-            // What a panic leaves of the compressor is not used.
+            // The compressor is not used after a panic.
             catch_unwind(AssertUnwindSafe(timed)).map_err(|_panic| io::Error::other(PANICKED))
         } else {
             tokio::task::spawn_blocking(timed).await.map_err(io::Error::from)
