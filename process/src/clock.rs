@@ -27,20 +27,24 @@ struct Hands {
     even: AtomicU64,
     /// Milliseconds by which the wall clock is ahead; negative means behind.
     correction: AtomicI64,
+    /// The reading of [`coarse_millis`] at the last move.
+    moved: AtomicU64,
+    /// The steady time at the start, and the time since the machine started then.
+    start: (Timestamp, Duration),
 }
 
 impl Clock {
-    /// The most by which it lags behind the system's clock.
+    /// The time between two moves. It lags behind the system's clock by more where the process was
+    /// stopped or its thread had to wait for a processor: see [`Clock::present`].
     pub const TICK: Duration = Duration::from_millis(5);
 
     /// Starts a clock at the system's time. A thread moves it until its last clone is gone.
     pub fn system() -> Self {
         let clock = Self { is_manual: false, ..Self::manual(wall_clock().into()) };
-        let (begun, started) = (clock.now(), since_boot());
         let hands = Arc::downgrade(&clock.hands);
         let tick = move || {
             while let Some(hands) = hands.upgrade() {
-                hands.follow(begun, started);
+                hands.follow();
                 drop(hands);
                 pause();
             }
@@ -53,8 +57,18 @@ impl Clock {
 
     /// Makes a clock for tests, which stands until it is moved.
     pub fn manual(now: Timestamp) -> Self {
-        let hands = Hands { even: AtomicU64::new(now.as_millis()), correction: AtomicI64::new(0) };
-        Self { hands: Arc::new(hands), is_manual: true }
+        Self { hands: Arc::new(Hands::starting((now, since_boot()))), is_manual: true }
+    }
+
+    /// Returns the time, for decisions on what has run out. A process that was stopped and goes on
+    /// has the time of the stop until the clock's thread runs again: where that may be, this moves
+    /// the clock first. It costs one reading of the system's coarse clock more than
+    /// [`Clock::now`], and no system call.
+    pub fn present(&self) -> Timestamp {
+        if !self.is_manual && self.hands.is_late() {
+            self.hands.follow();
+        }
+        self.now()
     }
 
     pub fn now(&self) -> Timestamp {
@@ -92,14 +106,31 @@ impl Clock {
 }
 
 impl Hands {
+    fn starting(start: (Timestamp, Duration)) -> Self {
+        Self {
+            even: AtomicU64::new(start.0.as_millis()),
+            correction: AtomicI64::new(0),
+            moved: AtomicU64::new(coarse_millis()),
+            start,
+        }
+    }
+
+    /// Returns whether the last move is longer ago than [`LAG_MAX_MILLIS`].
+    fn is_late(&self) -> bool {
+        coarse_millis().saturating_sub(self.moved.load(Ordering::Relaxed)) > LAG_MAX_MILLIS
+    }
+
     /// Moves to the present. The system corrects both of its clocks alike where it only makes them
     /// faster or slower, so that they move against each other when one is set.
-    fn follow(&self, begun: Timestamp, started: Duration) {
+    fn follow(&self) {
+        let moved = coarse_millis();
         let before = since_boot();
         let wall = Timestamp::from(wall_clock());
         let after = since_boot();
+        let (begun, started) = self.start;
         let now = begun.plus(after.saturating_sub(started));
-        self.even.store(now.as_millis(), Ordering::Relaxed);
+        self.even.fetch_max(now.as_millis(), Ordering::Relaxed);
+        self.moved.store(moved, Ordering::Relaxed);
         if after.saturating_sub(before) > READING_MAX {
             return; // the thread was interrupted between the two
         }
@@ -125,6 +156,13 @@ fn since_boot() -> Duration {
     clock_gettime(ClockId::Boottime).try_into().unwrap_or_default()
 }
 
+/// Returns the time of the system's coarse clock, which is up to 10 ms old and stands while the
+/// machine is suspended.
+fn coarse_millis() -> u64 {
+    let time = Duration::try_from(clock_gettime(ClockId::MonotonicCoarse)).unwrap_or_default();
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[expect(clippy::disallowed_methods, reason = "in a thread of its own")]
 fn pause() {
     thread::sleep(Clock::TICK);
@@ -132,6 +170,8 @@ fn pause() {
 
 /// Time between two readings in a row, unless the thread is interrupted.
 const READING_MAX: Duration = Duration::from_millis(2);
+/// A move that is longer ago than this, by the coarse clock, was missed.
+const LAG_MAX_MILLIS: u64 = 20;
 /// Differences up to this come from rounding and from the time between two readings.
 const NOISE_MILLIS: u64 = 10;
 
@@ -160,13 +200,13 @@ mod tests {
     fn the_wall_clock_is_followed_and_small_differences_are_not() {
         let (wall, up) = (Timestamp::from(wall_clock()), since_boot());
         let ahead = Duration::from_hours(1);
-        let hands = Hands { even: AtomicU64::new(0), correction: AtomicI64::new(0) };
+        let hands = Hands::starting((wall.plus(ahead), up));
         let is_about = |found: Timestamp, expected: Timestamp| {
             found >= expected && found.since(expected) < Duration::from_secs(30)
         };
         let mut followed = false;
         while !followed {
-            hands.follow(wall.plus(ahead), up); // again if it was interrupted
+            hands.follow(); // again if it was interrupted
             followed = hands.correction.load(Ordering::Relaxed) != 0;
         }
         let hands = Arc::new(hands);
@@ -174,8 +214,25 @@ mod tests {
         assert!(is_about(clock.now(), wall.plus(ahead)), "{clock:?}");
         assert!(is_about(clock.wall(), wall) || wall.since(clock.wall()) < Duration::from_secs(1));
         let correction = clock.correction();
-        hands.follow(wall.plus(ahead).plus(Duration::from_millis(3)), up);
-        assert_eq!(clock.correction(), correction, "no step");
+        let slightly = wall.plus(ahead).plus(Duration::from_millis(3));
+        let hands = Hands::starting((slightly, up));
+        hands.correction.store(correction, Ordering::Relaxed);
+        hands.follow();
+        assert_eq!(hands.correction.load(Ordering::Relaxed), correction, "no step");
+    }
+
+    /// The process was stopped for a minute: no thread has moved the clock since.
+    #[test]
+    fn the_present_is_never_the_time_at_which_the_process_was_stopped() {
+        let minute = Duration::from_mins(1);
+        let (stopped, up) = (Timestamp::from_secs(1000), since_boot());
+        let hands = Hands::starting((stopped, up.saturating_sub(minute)));
+        hands.moved.store(coarse_millis().saturating_sub(60_000), Ordering::Relaxed);
+        let clock = Clock { hands: Arc::new(hands), is_manual: false };
+        assert_eq!(clock.now(), stopped);
+        assert!(clock.present() >= stopped.plus(minute), "{clock:?}");
+        assert!(clock.now() >= stopped.plus(minute), "{clock:?}");
+        assert!(!clock.hands.is_late());
     }
 
     #[test]

@@ -250,7 +250,7 @@ impl Cache {
         loaded: &[Arc<Stored>],
     ) -> (Decision, Option<VariantHash>) {
         head.policy.reduce(&mut head.fields, head.target.path());
-        let now = self.clock.now();
+        let now = self.clock.present();
         let lookup = self.find(head, loaded, now);
         let trust = self.invalidation.lease().trust(now);
         let decide = |found| decide(found, &head.facts(), &head.policy.freshness, trust, now);

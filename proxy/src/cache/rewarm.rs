@@ -150,7 +150,7 @@ impl Rewarmer {
         if !invalidation.may_confirm(&order.since, order.since.born(), &head.key) {
             return RewarmResult::Cancelled; // the later purge gives orders of its own
         }
-        let now = self.clock.now();
+        let now = self.clock.present();
         let lookup = usable(&*self.store, &[], invalidation, &head, || None, now);
         let trust = invalidation.lease().trust(now);
         let stale = match decide(lookup.found, &head.facts(), &head.policy.freshness, trust, now) {

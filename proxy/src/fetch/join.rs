@@ -115,7 +115,7 @@ pub(super) fn is_late(flight: &Flight, request: &FetchRequest) -> bool {
 /// it has stored its response, so a request that finds neither may fetch.
 pub(super) fn stored_meanwhile(fetcher: &Fetcher, request: &FetchRequest) -> Option<Arc<Stored>> {
     let Fetcher { store, invalidation, clock, .. } = fetcher;
-    let now = clock.now();
+    let now = clock.present();
     let found: Found =
         usable(&**store, &[], invalidation, &request.head, || request.range, now).found;
     let trust = invalidation.lease().trust(now);

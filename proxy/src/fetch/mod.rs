@@ -309,7 +309,7 @@ impl Fetcher {
             Verdict::Soft(at) => Some(at),
             Verdict::Valid => None,
         };
-        let now = self.clock.now();
+        let now = self.clock.present();
         self.invalidation.lease().trust(now).allows_stale_if_error()
             && stale
                 .stored()

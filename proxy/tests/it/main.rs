@@ -88,6 +88,8 @@ mod in_a_row;
 #[cfg(test)]
 mod first_hour;
 #[cfg(test)]
+mod frozen;
+#[cfg(test)]
 mod purge_log;
 #[cfg(test)]
 mod purge_log_parts;
