@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::outcome::Outcome;
 use crate::client::peer::ListenerId;
 use crate::client::received::Received;
-use crate::field::cache_status::CacheStatus;
+use crate::field::cache_status::{CacheStatus, Forwarded};
 use crate::invalidation::Sequence;
 use crate::key::vary::VariantHash;
 use crate::origins::OriginId;
@@ -82,6 +82,19 @@ impl RequestRecord {
             is_complete: false,
             broken: None,
             details: None,
+        }
+    }
+
+    /// Returns the status code; 499 where the client left before there was one, as nginx does.
+    pub fn status_code(&self) -> u16 {
+        self.status.map_or(499, |status| status.as_u16())
+    }
+
+    /// Returns what is known of the exchange with the origin, where there was one.
+    pub const fn forwarded(&self) -> Option<&Forwarded> {
+        match &self.cache_status {
+            Some(CacheStatus::Forward(forwarded)) => Some(forwarded),
+            Some(CacheStatus::Hit { .. } | CacheStatus::Refused(_)) | None => None,
         }
     }
 

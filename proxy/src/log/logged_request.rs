@@ -13,7 +13,6 @@ use crate::cache::record::RequestRecord;
 use crate::field::cache_status::{CacheStatus, Forwarded};
 use crate::field::trace_context::{self, TRACEPARENT};
 use crate::policy::SettingsSnapshot;
-use crate::policy::rules::RuleEffects;
 use crate::reason::Reason;
 use crate::request::details::RequestDetails;
 use crate::request::trace::X_REQUEST_ID;
@@ -37,7 +36,7 @@ impl<'a> LoggedRequest<'a> {
         wall: u64,
     ) -> Option<Self> {
         let details = record.details.as_deref()?;
-        let settings = details.head.as_ref().map_or(current, |head| head.policy.settings());
+        let settings = details.settings(current);
         let took = u64::try_from(details.total.as_millis()).unwrap_or(u64::MAX);
         Some(Self { record, details, settings, received_millis: wall.saturating_sub(took) })
     }
@@ -50,16 +49,12 @@ impl<'a> LoggedRequest<'a> {
         self.fields().get(name).map(http::HeaderValue::as_bytes)
     }
 
-    /// The client's address; `None` for a Unix socket, or where a trusted peer does not say it.
     pub(super) fn client(&self) -> Option<IpAddr> {
-        match &self.details.head {
-            Some(head) => head.client(),
-            None => self.details.peer.remote.ip(),
-        }
+        self.details.client()
     }
 
     pub(super) fn method(&self) -> &'a str {
-        self.details.line.as_ref().map_or("-", |line| line.method.as_str())
+        self.details.method().unwrap_or("-")
     }
 
     pub(super) fn host(&self) -> &'a [u8] {
@@ -88,16 +83,11 @@ impl<'a> LoggedRequest<'a> {
     }
 
     pub(super) fn scheme(&self) -> &'static str {
-        match &self.details.head {
-            Some(head) => head.key.scheme().as_str(),
-            None if self.details.peer.is_secure => "https",
-            None => "http",
-        }
+        self.details.scheme()
     }
 
-    /// The status code; 499 where the client left before there was one.
     pub(super) fn status(&self) -> u16 {
-        self.record.status.map_or(499, |status| status.as_u16())
+        self.record.status_code()
     }
 
     pub(super) const fn total(&self) -> Duration {
@@ -117,10 +107,7 @@ impl<'a> LoggedRequest<'a> {
     }
 
     pub(super) fn forwarded(&self) -> Option<&'a Forwarded> {
-        match self.record.cache_status.as_ref()? {
-            CacheStatus::Forward(forwarded) => Some(forwarded),
-            CacheStatus::Hit { .. } | CacheStatus::Refused(_) => None,
-        }
+        self.record.forwarded()
     }
 
     /// Seconds for which a hit is fresh; negative when it is stale.
@@ -135,10 +122,8 @@ impl<'a> LoggedRequest<'a> {
         self.record.origin.map(|origin| self.settings.origins.get(origin).name())
     }
 
-    /// The names of the rules that matched.
     pub(super) fn rules(&self) -> impl Iterator<Item = &'a str> {
-        let effects = self.details.head.as_ref().and_then(|head| head.policy.effects());
-        effects.into_iter().flat_map(RuleEffects::names)
+        self.details.rules()
     }
 
     pub(super) fn listener(&self) -> Option<&'a str> {

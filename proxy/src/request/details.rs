@@ -1,6 +1,7 @@
 //! `RequestDetails`: the rest of what is known of a request, for the sinks of records that ask for
 //! it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use tokio::time::Instant;
 use super::RequestHead;
 use super::span::RequestSpan;
 use crate::client::peer::Peer;
+use crate::policy::SettingsSnapshot;
+use crate::policy::rules::RuleEffects;
 
 /// The client, the request and a part of the response. It is made only where a sink of records asks
 /// for it; the head moves in when the response is made.
@@ -84,6 +87,40 @@ impl RequestDetails {
     /// The request's fields: in normal form, or those of a request that was refused.
     pub fn fields(&self) -> &HeaderMap {
         self.head.as_ref().map_or(&self.refused_fields, |head| &head.fields)
+    }
+
+    /// Returns the method as the client sent it.
+    pub fn method(&self) -> Option<&str> {
+        self.line.as_ref().map(|line| line.method.as_str())
+    }
+
+    pub fn scheme(&self) -> &'static str {
+        match &self.head {
+            Some(head) => head.key.scheme().as_str(),
+            None if self.peer.is_secure => "https",
+            None => "http",
+        }
+    }
+
+    /// Returns the client's address; `None` for a Unix socket, or where a trusted peer does not say
+    /// it.
+    pub fn client(&self) -> Option<IpAddr> {
+        match &self.head {
+            Some(head) => head.client(),
+            None => self.peer.remote.ip(),
+        }
+    }
+
+    /// Returns the settings that the request is answered by; `current` are those for one that was
+    /// refused before it had any.
+    pub fn settings<'a>(&'a self, current: &'a SettingsSnapshot) -> &'a SettingsSnapshot {
+        self.head.as_ref().map_or(current, |head| head.policy.settings())
+    }
+
+    /// Returns the names of the rules that matched.
+    pub fn rules(&self) -> impl Iterator<Item = &str> {
+        let effects = self.head.as_ref().and_then(|head| head.policy.effects());
+        effects.into_iter().flat_map(RuleEffects::names)
     }
 }
 

@@ -9,10 +9,8 @@ use process::clock::Clock;
 use super::exporter::SpanExporter;
 use super::message::{SpanAttributes, SpanKind, SpanStatus, SpanStatusCode, WireSpan};
 use crate::cache::record::RequestRecord;
-use crate::field::cache_status::CacheStatus;
 use crate::front::record_sinks::{RecordSink, Wants};
 use crate::policy::LiveSettings;
-use crate::policy::rules::RuleEffects;
 use crate::reason::Reason;
 use crate::request::details::RequestDetails;
 use crate::request::span::{RequestSpan, SpanId, TRACESTATE};
@@ -42,9 +40,7 @@ impl RecordSink for SpanSink {
         let Some(details) = record.details.as_deref() else { return };
         let Some(span) = &details.span else { return };
         let origin = record.origin.map(|origin| {
-            let settings = self.live.local();
-            let head = details.head.as_ref().map(|head| head.policy.settings());
-            head.unwrap_or(&settings).origins.get(origin).name().to_owned()
+            details.settings(&self.live.local()).origins.get(origin).name().to_owned()
         });
         let begun = self.clock.exact_wall().saturating_sub(details.began.elapsed());
         let traced = Traced { record, details, span, origin, begun: nanos(begun) };
@@ -61,7 +57,7 @@ impl Traced<'_> {
     fn request(&self) -> WireSpan {
         let Self { record, details, span, .. } = self;
         let mut attributes = self.of_both();
-        attributes.text("url.scheme", self.scheme());
+        attributes.text("url.scheme", details.scheme());
         if let Some(head) = &details.head {
             let (name, port) = name_and_port(head.target.host());
             attributes.text("server.address", name);
@@ -76,7 +72,7 @@ impl Traced<'_> {
             attributes.whole("http.response.status_code", i64::from(status.as_u16()));
         }
         attributes.whole("http.response.body.size", signed(record.sent));
-        if let Some(client) = details.head.as_ref().and_then(|head| head.client()) {
+        if let Some(client) = details.client() {
             attributes.text("client.address", client.to_string());
         }
         if let Some(outcome) = record.outcome {
@@ -85,11 +81,11 @@ impl Traced<'_> {
         if let Some(reason) = record.reason() {
             attributes.text("shellac.reason", reason.as_str());
         }
-        if let Some(CacheStatus::Forward(forwarded)) = &record.cache_status {
+        if let Some(forwarded) = record.forwarded() {
             attributes.flag("shellac.stored", forwarded.is_stored);
             attributes.flag("shellac.collapsed", forwarded.is_collapsed);
         }
-        let rules: Vec<_> = self.rules().collect();
+        let rules: Vec<_> = details.rules().collect();
         if !rules.is_empty() {
             attributes.text("shellac.rules", rules.join(","));
         }
@@ -110,10 +106,7 @@ impl Traced<'_> {
     /// none, or another request's was waited for.
     fn exchange(&self) -> Option<WireSpan> {
         let Self { record, details, span, .. } = self;
-        let forwarded = match &record.cache_status {
-            Some(CacheStatus::Forward(forwarded)) => Some(forwarded),
-            Some(CacheStatus::Hit { .. } | CacheStatus::Refused(_)) | None => None,
-        };
+        let forwarded = record.forwarded();
         if !span.is_forwarded || forwarded.is_some_and(|forwarded| forwarded.is_collapsed) {
             return None;
         }
@@ -162,7 +155,7 @@ impl Traced<'_> {
             .fields()
             .get(TRACESTATE)
             .filter(|state| self.span.parent.is_some() && state.len() <= TRACESTATE_BYTES_MAX);
-        let method = self.details.line.as_ref().map_or("HTTP", |line| line.method.as_str());
+        let method = self.details.method().unwrap_or("HTTP");
         WireSpan {
             trace_id: big_endian(self.span.trace.0),
             span_id: id_of(id),
@@ -178,24 +171,10 @@ impl Traced<'_> {
         }
     }
 
-    fn scheme(&self) -> &'static str {
-        match &self.details.head {
-            Some(head) => head.key.scheme().as_str(),
-            None if self.details.peer.is_secure => "https",
-            None => "http",
-        }
-    }
-
-    fn rules(&self) -> impl Iterator<Item = &str> {
-        let effects = self.details.head.as_ref().and_then(|head| head.policy.effects());
-        effects.into_iter().flat_map(RuleEffects::names)
-    }
-
     /// The reason of a failure, else the status code.
     fn error(&self) -> String {
-        let status = self.record.status.map_or(499, |status| status.as_u16());
         let reason = self.record.reason().map(Reason::as_str);
-        reason.map_or_else(|| status.to_string(), str::to_owned)
+        reason.map_or_else(|| self.record.status_code().to_string(), str::to_owned)
     }
 }
 
