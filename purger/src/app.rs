@@ -31,9 +31,10 @@ use crate::kafka::assignment::Assignment;
 use crate::kafka::cause::words;
 use crate::kafka::client;
 use crate::kafka::consumer::{ConsumeError, ConsumerLoop};
-use crate::kafka::context::{GroupConsumer, GroupContext, TokenSource};
+use crate::kafka::context::TokenSource;
 use crate::kafka::cursor::Cursors;
 use crate::kafka::end_offsets::EndOffsetPoller;
+use crate::kafka::group_consumer::GroupConsumer;
 use crate::kafka::producer::Producer;
 use crate::memory::Memory;
 use crate::metrics::PurgerMetrics;
@@ -98,8 +99,8 @@ impl App {
         };
         let cluster = config.kafka.cluster.clone();
         let assignment = Assignment::new(cluster, (limits, memory), rules.session_timeout);
-        let context = GroupContext::of_group(tokens.clone(), Arc::clone(&assignment));
-        let consumer = GroupConsumer::new(&client::group(&config.kafka, rules), context)?;
+        let group = client::group(&config.kafka, rules);
+        let consumer = GroupConsumer::new(group, tokens.clone(), Arc::clone(&assignment))?;
         let producer = Producer::new(&config.kafka, tokens.clone())?;
         let metrics = Arc::new(PurgerMetrics::default());
         let receipts = (!rules.receipts.is_empty()).then(|| {
@@ -146,7 +147,7 @@ impl App {
         let Self { fleet, config, consumer, cursors, intake, admin, instance: _until_the_end } =
             self;
         let topics: Vec<&str> = config.purger.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics)?;
+        consumer.current().subscribe(&topics)?;
         let address = config.purger.admin;
         let listener = tokio::net::TcpListener::from_std(admin)
             .map_err(|source| RunError::Bind { address, source })?;

@@ -58,7 +58,7 @@ fn register_counts(registry: &mut Registry, fleet: &Fleet) {
     );
     registry.register(
         "producers_remade",
-        "Producers that failed for good and were replaced",
+        "Producers that failed and were replaced",
         counter(context.dead_letters.producers_remade()),
     );
     let receipts = context.receipts.as_ref().map_or(0, |receipts| receipts.written.value());
@@ -79,6 +79,11 @@ fn register_counts(registry: &mut Registry, fleet: &Fleet) {
         "kafka_pauses",
         "Times a partition was paused because proxies were slow",
         counter(kafka.pauses.value()),
+    );
+    registry.register(
+        "kafka_clients_replaced",
+        "Clients that no broker answered any more and that were replaced",
+        counter(kafka.replaced_clients.value()),
     );
 }
 

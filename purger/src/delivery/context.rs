@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use super::cursor_threads::CursorThreads;
 use crate::dead_letter::DeadLetters;
 use crate::intake::Intake;
-use crate::kafka::context::GroupConsumer;
 use crate::kafka::cursor::Cursors;
+use crate::kafka::group_consumer::GroupConsumer;
 use crate::metrics::PurgerMetrics;
 use crate::receipt::Receipts;
 

@@ -39,6 +39,8 @@ pub struct ConsumerMetrics {
     pub rebalances: Counter,
     /// Times that a partition was paused because its window was full.
     pub pauses: Counter,
+    /// Clients that no broker answered any more and that were replaced.
+    pub replaced_clients: Counter,
 }
 
 impl Assignment {

@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::time::Instant;
 
 use super::cause::{Causes, LOG_LIMITER, words};
 
@@ -12,12 +15,18 @@ use super::cause::{Causes, LOG_LIMITER, words};
 #[derive(Clone, Debug)]
 pub struct Connection {
     is_up: Arc<AtomicBool>,
+    /// The time of the last answer to a question, or of the client's start.
+    answered: Arc<Mutex<Instant>>,
     pub causes: Causes,
 }
 
 impl Default for Connection {
     fn default() -> Self {
-        Self { is_up: Arc::new(AtomicBool::new(true)), causes: Causes::default() }
+        Self {
+            is_up: Arc::new(AtomicBool::new(true)),
+            answered: Arc::new(Mutex::new(Instant::now())),
+            causes: Causes::default(),
+        }
     }
 }
 
@@ -28,6 +37,24 @@ impl Connection {
 
     pub(super) fn set_up(&self, is_up: bool) {
         self.is_up.store(is_up, Ordering::Relaxed);
+    }
+
+    /// Notes whether the brokers have answered a question.
+    pub(super) fn note_question(&self, is_answered: bool) {
+        self.set_up(is_answered);
+        if is_answered {
+            self.begin_silence();
+        }
+    }
+
+    /// Returns the time for which no question has been answered.
+    pub(super) fn silence(&self) -> Duration {
+        self.answered.lock().elapsed()
+    }
+
+    /// Counts [`Self::silence`] from now on.
+    pub(super) fn begin_silence(&self) {
+        *self.answered.lock() = Instant::now();
     }
 
     /// Keeps an error as a cause and logs it, though not as often as librdkafka repeats it.

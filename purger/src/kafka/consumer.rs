@@ -15,8 +15,9 @@ use tokio::time::Instant;
 
 use super::assignment::{Assignment, store_offset};
 use super::cause::{LOG_LIMITER, code_words, words};
-use super::context::GroupConsumer;
+use super::group_consumer::GroupConsumer;
 use crate::partition::Partition;
+use process::threads;
 
 #[derive(Debug)]
 pub struct ConsumerLoop {
@@ -47,9 +48,9 @@ impl ConsumerLoop {
         stop: &AtomicBool,
         sink: impl Fn(&Arc<Partition>, &BorrowedMessage<'_>),
     ) -> Result<(), ConsumeError> {
-        let consumer = self.consumer.clone();
         let mut chores_due = Instant::now();
         while !stop.load(Ordering::Relaxed) {
+            let consumer = self.consumer.current();
             match consumer.poll(POLL) {
                 Some(Ok(message)) => self.take(&message, &sink),
                 Some(Err(error)) => self.complain(&error)?,
@@ -58,6 +59,7 @@ impl ConsumerLoop {
             if Instant::now() >= chores_due {
                 self.check_fatal()?;
                 self.keep_up();
+                self.replace_silent();
                 chores_due = Instant::now() + CHORES;
             }
         }
@@ -84,13 +86,14 @@ impl ConsumerLoop {
 
     /// Stores committable offsets, pauses partitions that are full and resumes those that are not.
     fn keep_up(&mut self) {
-        self.assignment.reopen_truncated(&self.consumer);
+        let consumer = self.consumer.current();
+        self.assignment.reopen_truncated(&consumer);
         let partitions = self.assignment.partitions();
         for partition in &partitions {
             let key = (partition.log.topic.clone(), partition.log.partition);
             let committable = partition.committable();
             if committable.is_some() && self.stored.get(&key).copied() != committable {
-                store_offset(&self.consumer, partition);
+                store_offset(&consumer, partition);
                 self.stored.extend(committable.map(|committable| (key.clone(), committable)));
             }
             self.pace(key, partition.is_full());
@@ -102,13 +105,35 @@ impl ConsumerLoop {
         self.paused.retain(is_ours);
     }
 
+    /// Replaces the client when no broker has answered for long and the group has taken its
+    /// partitions back. A broker that has just started may name no brokers at all; librdkafka
+    /// forgets all that it knows then, and never connects again (its issue 5301, found in 2.12.1).
+    fn replace_silent(&self) {
+        let connection = &self.assignment.connection;
+        if connection.silence() < SILENCE_MAX || !self.assignment.partitions().is_empty() {
+            return;
+        }
+        connection.begin_silence();
+        match self.consumer.replace() {
+            Ok(old) => {
+                self.assignment.metrics.replaced_clients.add(1);
+                tracing::warn!(after = ?SILENCE_MAX, "no broker answers: made a new client");
+                if let Err(error) = threads::start("old-consumer", move || drop(old)) {
+                    tracing::warn!(%error, "closing the old client on the polling thread");
+                }
+            }
+            Err(error) => tracing::error!(error = words(&error), "cannot make a new client"),
+        }
+    }
+
     fn pace(&mut self, key: (String, i32), is_full: bool) {
         if is_full == self.paused.contains(&key) {
             return;
         }
         let mut list = TopicPartitionList::new();
         list.add_partition(&key.0, key.1);
-        let done = if is_full { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        let consumer = self.consumer.current();
+        let done = if is_full { consumer.pause(&list) } else { consumer.resume(&list) };
         match done {
             Ok(()) if is_full => {
                 self.assignment.metrics.pauses.add(1);
@@ -141,18 +166,19 @@ impl ConsumerLoop {
 
     /// Returns a fatal error, of which librdkafka may not report an event.
     fn check_fatal(&self) -> Result<(), ConsumeError> {
-        let fatal = self.consumer.client().fatal_error();
+        let fatal = self.consumer.current().client().fatal_error();
         fatal.map_or(Ok(()), |(code, reason)| Err(ConsumeError::Fatal { code, reason }))
     }
 
     /// Leaves the group: its partitions are confirmed as far as possible, committed and revoked.
     fn leave(&self) {
-        self.consumer.unsubscribe(); // revokes all partitions, by a callback on this thread
+        let consumer = self.consumer.current();
+        consumer.unsubscribe(); // revokes all partitions, by a callback on this thread
         let deadline = Instant::now() + self.assignment.drain_timeout() + LEAVE;
         while !self.assignment.partitions().is_empty() && Instant::now() < deadline {
-            drop(self.consumer.poll(POLL)); // the next owner of the partition reads it again
+            drop(consumer.poll(POLL)); // the next owner of the partition reads it again
         }
-        let _served = self.consumer.poll(POLL); // so that the group learns of it
+        let _served = consumer.poll(POLL); // so that the group learns of it
     }
 }
 
@@ -168,4 +194,7 @@ const fn advice(code: RDKafkaErrorCode) -> &'static str {
 /// Longest wait of one poll, and so of a partition to be stored or paused.
 const POLL: Duration = Duration::from_millis(20);
 const CHORES: Duration = Duration::from_millis(20);
+/// Time without an answer after which a client without partitions is replaced. The questions are
+/// asked every second, and each may take [`PATIENCE`](super::client::PATIENCE).
+const SILENCE_MAX: Duration = Duration::from_secs(15);
 const LEAVE: Duration = Duration::from_secs(3);

@@ -1,14 +1,12 @@
 //! Callbacks of librdkafka: logs, errors, tokens, and the group's changes of partitions.
 
 use std::error::Error;
-use std::fmt;
-use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use process::clock::Clock;
-use purge_protocol::log::LogId;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
@@ -18,7 +16,6 @@ use serde::Deserialize;
 
 use super::assignment::Assignment;
 use super::cause::{LOG_LIMITER, words};
-use super::client;
 use super::connection::Connection;
 
 /// The callbacks of one client; `G` follows the partitions of its group.
@@ -27,16 +24,15 @@ pub struct Context<G> {
     tokens: TokenSource,
     pub connection: Connection,
     group: G,
+    /// Whether another client has taken its place, so that the group's partitions are not its
+    /// business any more.
+    is_replaced: AtomicBool,
 }
 
 /// The context of a client without a group.
 pub type PlainContext = Context<()>;
 
 pub type GroupContext = Context<Arc<Assignment>>;
-
-/// The group's consumer: it may be asked from any thread, and is polled by one.
-#[derive(Clone)]
-pub struct GroupConsumer(Arc<BaseConsumer<GroupContext>>);
 
 #[derive(Clone, Debug)]
 pub struct TokenSource {
@@ -46,41 +42,30 @@ pub struct TokenSource {
     pub clock: Clock,
 }
 
-impl GroupConsumer {
-    /// Makes a consumer, which connects at its first call.
-    pub fn new(config: &rdkafka::ClientConfig, context: GroupContext) -> Result<Self, KafkaError> {
-        Ok(Self(Arc::new(config.create_with_context(context)?)))
-    }
-
-    /// Returns the oldest offset of the log and the one behind its newest. Blocks.
-    pub fn watermarks(&self, log: &LogId) -> Result<(i64, i64), KafkaError> {
-        client::watermarks(&self.0, &log.topic, log.partition)
-    }
-}
-
-impl Deref for GroupConsumer {
-    type Target = BaseConsumer<GroupContext>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl fmt::Debug for GroupConsumer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GroupConsumer")
-    }
-}
-
 impl PlainContext {
     pub fn plain(tokens: TokenSource) -> Self {
-        Self { tokens, connection: Connection::default(), group: () }
+        Self {
+            tokens,
+            connection: Connection::default(),
+            group: (),
+            is_replaced: AtomicBool::new(false),
+        }
     }
 }
 
 impl GroupContext {
     pub fn of_group(tokens: TokenSource, assignment: Arc<Assignment>) -> Self {
-        Self { tokens, connection: assignment.connection.clone(), group: assignment }
+        let connection = assignment.connection.clone();
+        Self { tokens, connection, group: assignment, is_replaced: AtomicBool::new(false) }
+    }
+
+    /// Ends its influence on the group's partitions.
+    pub(super) fn replace(&self) {
+        self.is_replaced.store(true, Ordering::Relaxed);
+    }
+
+    fn is_replaced(&self) -> bool {
+        self.is_replaced.load(Ordering::Relaxed)
     }
 }
 
@@ -105,6 +90,7 @@ impl ConsumerContext for PlainContext {}
 impl ConsumerContext for GroupContext {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
+            _ if self.is_replaced() => {}
             Rebalance::Revoke(partitions) => self.group.revoke(consumer, partitions),
             Rebalance::Assign(_) => {}
             Rebalance::Error(error) => {
@@ -115,6 +101,7 @@ impl ConsumerContext for GroupContext {
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
+            _ if self.is_replaced() => {}
             Rebalance::Assign(partitions) => {
                 self.group.assign(consumer, partitions);
                 tracing::info!(partitions = names(partitions), "partitions assigned");

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use super::assignment::Assignment;
 use super::client::{PATIENCE, brokers_answer, committed, partition_at};
-use super::context::GroupConsumer;
 use super::cursor::Cursors;
+use super::group_consumer::GroupConsumer;
 use crate::partition::Partition;
 use crate::partition::end_offsets::EndOffset;
 
@@ -39,11 +39,11 @@ impl EndOffsetPoller {
         while !stop.load(Ordering::Relaxed) {
             let partitions = self.assignment.partitions();
             let reached = if partitions.is_empty() {
-                brokers_answer(&self.consumer, Some(&self.topic)).is_ok()
+                brokers_answer(&self.consumer.current(), Some(&self.topic)).is_ok()
             } else {
                 partitions.iter().all(|partition| self.look(partition, &mut stuck, &mut fallen))
             };
-            self.assignment.connection.set_up(reached);
+            self.assignment.connection.note_question(reached);
             let is_uncounted = |partition: &Arc<Partition>| !partition.is_counted();
             if reached && (Instant::now() >= counts_due || partitions.iter().any(is_uncounted)) {
                 self.count(&partitions);
@@ -105,7 +105,7 @@ impl EndOffsetPoller {
     fn beginning(&self, partition: &Partition, low: i64, high: i64) -> i64 {
         let log = &partition.log;
         let found = partition_at(&log.topic, log.partition, Offset::Invalid)
-            .and_then(|list| committed(&self.consumer, &list));
+            .and_then(|list| committed(&self.consumer.current(), &list));
         let offset = found.ok().and_then(|list| {
             let found = list.find_partition(&log.topic, log.partition)?;
             found.offset().to_raw().filter(|offset| *offset >= low && *offset <= high)
@@ -148,7 +148,7 @@ impl EndOffsetPoller {
     }
 
     fn partitions_of(&self, topic: &str) -> i32 {
-        let metadata = self.consumer.fetch_metadata(Some(topic), PATIENCE);
+        let metadata = self.consumer.current().fetch_metadata(Some(topic), PATIENCE);
         let count = metadata.ok().and_then(|metadata| {
             let topic = metadata.topics().iter().find(|found| found.name() == topic)?;
             i32::try_from(topic.partitions().len()).ok()

@@ -11,5 +11,6 @@ pub mod connection;
 pub mod consumer;
 pub mod context;
 pub mod cursor;
+pub mod group_consumer;
 pub mod producer;
 pub mod end_offsets;

@@ -53,7 +53,7 @@ impl Producer {
         Ok(Self(Arc::new(ProducerInner { current, kafka: kafka.clone(), tokens, remade })))
     }
 
-    /// Returns the number of producers that failed for good and were replaced.
+    /// Returns the number of producers that failed and were replaced.
     pub fn remade(&self) -> u64 {
         self.0.remade.value()
     }
@@ -89,17 +89,24 @@ impl Producer {
         match sent {
             Ok(delivery) => Ok(Written { partition: delivery.partition, offset: delivery.offset }),
             Err((error, _record)) => {
-                self.replace_failed();
+                self.replace_failed(&error);
                 Err(error)
             }
         }
     }
 
     /// Replaces a producer that has failed for good, as an idempotent one does whose sequence is
-    /// broken or that was denied a right.
-    fn replace_failed(&self) {
+    /// broken or that was denied a right; and one that could not hand over a record for
+    /// `message.timeout.ms`, which may have forgotten all brokers (librdkafka's issue 5301).
+    fn replace_failed(&self, error: &KafkaError) {
         let mut current = self.0.current.lock();
-        let Some((code, reason)) = current.producer.client().fatal_error() else { return };
+        let timed_out = error
+            .rdkafka_error_code()
+            .filter(|code| *code == RDKafkaErrorCode::MessageTimedOut)
+            .map(|code| (code, "no broker took a record in time".to_owned()));
+        let Some((code, reason)) = current.producer.client().fatal_error().or(timed_out) else {
+            return;
+        };
         if current.made.elapsed() < REMAKE_PAUSE {
             return;
         }
@@ -110,12 +117,7 @@ impl Producer {
                 self.0.remade.add(1);
                 if let Some(repeated) = LOG_LIMITER.admit(&reason) {
                     let error = code_words(code);
-                    tracing::warn!(
-                        error,
-                        reason,
-                        repeated,
-                        "replaced a producer that had failed for good"
-                    );
+                    tracing::warn!(error, reason, repeated, "replaced a producer that had failed");
                 }
                 drop(tokio::task::spawn_blocking(move || drop(failed))); // it waits for its thread
             }
@@ -185,4 +187,5 @@ fn is_too_large(error: &KafkaError) -> bool {
 /// Size of a dead letter of a record of 64 MiB.
 const RECORD_BYTES_MAX: usize = 100_000_000;
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// The least time between two replacements.
 const REMAKE_PAUSE: Duration = Duration::from_secs(1);
