@@ -16,6 +16,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -233,11 +234,13 @@ def main():
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--seed", type=int, default=1)
     trial = Trial(parser.parse_args())
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(trial.run(folder))
+    folder = tempfile.mkdtemp()  # kept where something goes wrong
+    asyncio.run(trial.run(folder))
     print(f"{trial.options.storage}, {trial.options.fault}: " + ", ".join(f"{count} {what}" for what, count in sorted(trial.counts.items())))
     is_bad = trial.counts["stale"] or trial.counts["panics"] or trial.options.fault in GENTLE and trial.counts["failed"]
-    sys.exit(1 if is_bad else 0)
+    if is_bad:
+        sys.exit(f"see {folder}")
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
