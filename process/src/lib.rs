@@ -11,6 +11,7 @@ pub mod configuration;
 pub mod logging;
 pub mod recurring;
 pub mod threads;
+pub mod usage;
 pub mod signals;
 pub mod notify;
 pub mod descriptors;

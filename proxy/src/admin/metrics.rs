@@ -50,7 +50,7 @@ fn families(app: &App) -> Vec<Family> {
     all.extend(invalidation::metrics::fence_families(invalidation));
     all.extend(process_families(app));
     all.extend(live_families(app));
-    all.extend(process_metrics::families(app));
+    all.extend(process_metrics::families());
     all.extend(app.live.streams.families());
     all.extend(app.logs.families());
     #[cfg(feature = "otlp")]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 
+use process::usage::{ProcessMetric, ProcessMetricValue, ProcessUsage};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -33,14 +34,39 @@ struct StateLabels {
 }
 
 pub(super) fn page(fleet: &Fleet) -> Result<String, fmt::Error> {
-    let mut registry = Registry::with_prefix("shellac_purger");
-    register_counts(&mut registry, fleet);
-    register_partitions(&mut registry, fleet);
-    register_connection(&mut registry, fleet);
-    register_targets(&mut registry, fleet);
+    let mut all = Registry::default();
+    let registry = all.sub_registry_with_prefix("shellac_purger");
+    register_counts(registry, fleet);
+    register_partitions(registry, fleet);
+    register_connection(registry, fleet);
+    register_targets(registry, fleet);
+    register_process(&mut all);
     let mut text = String::new();
-    encode(&mut text, &registry)?;
+    encode(&mut text, &all)?;
     Ok(text)
+}
+
+/// Registers what this process uses.
+fn register_process(registry: &mut Registry) {
+    for ProcessMetric { name, help, value } in ProcessUsage::read().metrics() {
+        match value {
+            ProcessMetricValue::CounterOf(value) => {
+                let counter = Counter::<f64, AtomicU64>::default();
+                counter.inc_by(value);
+                registry.register(name, help, counter);
+            }
+            ProcessMetricValue::GaugeOf(value) => {
+                let gauge = Gauge::<f64, AtomicU64>::default();
+                gauge.set(value);
+                registry.register(name, help, gauge);
+            }
+            ProcessMetricValue::Gauge(value) => {
+                let gauge = Gauge::<i64>::default();
+                gauge.set(value.try_into().unwrap_or(i64::MAX));
+                registry.register(name, help, gauge);
+            }
+        }
+    }
 }
 
 fn register_counts(registry: &mut Registry, fleet: &Fleet) {
