@@ -11,7 +11,7 @@ use super::outcome::Outcome;
 use super::record::RequestRecord;
 use crate::client::busy::Busy;
 use crate::compression::form::ContentForm;
-use crate::fetch::{Fetched, Fetcher, Role};
+use crate::fetch::{Fetched, Fetcher};
 use crate::field::cache_status::{CacheStatus, Forwarded};
 use crate::freshness::Uncacheable;
 use crate::origins::OriginBody;
@@ -81,7 +81,7 @@ pub(super) fn deliver(
             let status = CacheStatus::Forward(Forwarded {
                 status: Some(head.status),
                 is_stored,
-                is_collapsed: role == Role::Follower,
+                is_collapsed: !role.is_leader(),
                 detail: head.not_stored.map(Uncacheable::reason),
                 ..forwarded
             });
@@ -89,7 +89,7 @@ pub(super) fn deliver(
             let (own, reader) = compressed::arriving(fetcher, request, &head, reader);
             let responder = Responder::of(request);
             let mut response = responder.arriving(request, own, reader, &status, now, busy);
-            if role == Role::Leader {
+            if role.is_leader() {
                 response.headers_mut().extend(head.personal.clone());
             }
             Answer::new(request, response, outcome, status, now)
@@ -98,7 +98,7 @@ pub(super) fn deliver(
             let status = CacheStatus::Forward(Forwarded {
                 status: Some(StatusCode::NOT_MODIFIED),
                 is_stored: true,
-                is_collapsed: role == Role::Follower,
+                is_collapsed: !role.is_leader(),
                 ..forwarded
             });
             let response = stored

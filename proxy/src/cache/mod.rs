@@ -48,6 +48,7 @@ use crate::policy::rules::RuleEffects;
 use crate::reason::Reason;
 use crate::request::details::RequestDetails;
 use crate::request::refusal::Refusal;
+use crate::request::span::RequestSpan;
 use crate::request::{Inbound, Refused, RequestHead, max_forwards, trace};
 use crate::response::conditional::must_forward;
 use crate::response::failure::ProxyError;
@@ -434,7 +435,8 @@ impl Cache {
     ) -> Answer {
         let mut client = head.clone();
         client.details = std::mem::take(&mut head.details);
-        let request = self.fetch_request(head, stale, variant);
+        let mut request = self.fetch_request(head, stale, variant);
+        request.span = client.details.span().and_then(RequestSpan::forwarded);
         let purges = request.arrived;
         // A fetch that was sent before purges went to another process is shared no more.
         let is_collapsible = uncacheable.is_none()
@@ -451,6 +453,9 @@ impl Cache {
         };
         if let (Some(own), Ok(fetched)) = (&client.asked, &fetched) {
             client.key = fetched.key().unwrap_or(own).clone();
+        }
+        if let (Some(span), Ok(fetched)) = (client.details.span_mut(), &fetched) {
+            span.joined = fetched.joined();
         }
         let forwarded = Forwarded::new(reason);
         let now = self.clock.now();
@@ -508,7 +513,7 @@ impl Cache {
         // A stale response is validated as a whole; where there is none, a part may be fetched.
         let range = RangeSpec::only_one(&head.method, &head.fields).filter(|_| stale.is_none());
         let arrived = self.invalidation.sequence();
-        FetchRequest { head, facts, arrived, stale, variant, range }
+        FetchRequest { head, facts, arrived, stale, variant, range, span: None }
     }
 }
 

@@ -161,6 +161,7 @@ impl Rewarmer {
         let request = FetchRequest {
             facts: head.facts(),
             range: None,
+            span: None,
             arrived: invalidation.sequence(),
             stale: stale.and_then(|stale| fetcher.hold(&stale)),
             variant: lookup.variant,

@@ -101,7 +101,7 @@ async fn fetch_until(
     let Some(permit) = fetcher.permit() else {
         return fetcher.stale_or_error(&request, FetchError::Overloaded);
     };
-    let (_flight, writer) = fetcher.begin(&request.head);
+    let (_flight, writer) = fetcher.begin(&request.head, request.span);
     let mut task = FetchTask::new(fetcher, Arc::clone(&request), writer, None, permit);
     task.on_disconnect = on_disconnect;
     let attempt = Attempt::start(task);

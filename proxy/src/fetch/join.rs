@@ -79,7 +79,7 @@ pub(super) fn join_or_start(
             (false, _) => (None, Ok(Joined::NotStarted)),
             (true, None) => (None, Ok(Joined::Refused)),
             (true, Some(permit)) => {
-                let (flight, writer) = fetcher.begin(&request.head);
+                let (flight, writer) = fetcher.begin(&request.head, request.span);
                 (is_collapsible.then_some(flight), Err((writer, permit, is_collapsible)))
             }
         }

@@ -74,6 +74,7 @@ use crate::key::Key;
 use crate::limit::{Limit, Permit};
 use crate::origins::{self, Origin, OriginBody, OriginError, RequestBody};
 use crate::request::RequestHead;
+use crate::request::span::SpanContext;
 use crate::store::{Removal, Store, Stored};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
@@ -121,6 +122,15 @@ pub enum Fetched {
 }
 
 impl Fetched {
+    /// Returns the span of another request's exchange, whose response this is.
+    pub const fn joined(&self) -> Option<SpanContext> {
+        match self {
+            Self::Arriving { role: Role::Follower(span), .. }
+            | Self::Validated(_, Role::Follower(span)) => *span,
+            _ => None,
+        }
+    }
+
     /// Returns the key under which others find the response; `None`: it is for this client only.
     pub fn key(&self) -> Option<&Key> {
         match self {
@@ -137,8 +147,14 @@ impl Fetched {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Leader,
-    /// The fetch was in progress already.
-    Follower,
+    /// The fetch was in progress already; with the span of its exchange, if that has one.
+    Follower(Option<SpanContext>),
+}
+
+impl Role {
+    pub const fn is_leader(self) -> bool {
+        matches!(self, Self::Leader)
+    }
 }
 
 impl Fetcher {
@@ -278,9 +294,14 @@ impl Fetcher {
         &self.metrics
     }
 
-    fn begin(&self, request: &RequestHead) -> (Arc<Flight>, FlightWriter) {
-        let account = Arc::clone(&request.peer.retained);
-        Flight::begin(self.invalidation.begin_fetch(), Arc::clone(&self.budget), account)
+    /// Begins a flight for a request; `span`: that of the exchange with the origin.
+    fn begin(
+        &self,
+        request: &RequestHead,
+        span: Option<SpanContext>,
+    ) -> (Arc<Flight>, FlightWriter) {
+        let (birth, budget) = (self.invalidation.begin_fetch(), Arc::clone(&self.budget));
+        Flight::begin(birth, budget, Arc::clone(&request.peer.retained), span)
     }
 
     fn permit(&self) -> Option<Permit> {

@@ -54,7 +54,7 @@ pub(super) async fn store(
     };
     let own = birth.later(marked.sequence);
     let account = Arc::clone(&request.peer.retained);
-    let (_flight, writer) = Flight::begin(own, Arc::clone(&fetcher.budget), account);
+    let (_flight, writer) = Flight::begin(own, Arc::clone(&fetcher.budget), account, None);
     let get = Arc::new(FetchRequest {
         head: Box::new(RequestHead { method: Method::GET, ..request.clone() }),
         facts: RequestFacts { method: Method::GET, ..request.facts() },
@@ -62,6 +62,7 @@ pub(super) async fn store(
         stale: None,
         variant: None,
         range: None,
+        span: None,
     });
     let reader = writer.first_reader();
     let Ok(storable) = Storable::judge(fetcher, &get, &response, exchange, None) else {

@@ -28,7 +28,7 @@ pub(super) fn refresh(fetcher: &Arc<Fetcher>, request: FetchRequest, stale: &Arc
         let Some(permit) = (!is_needless).then(|| fetcher.permit()).flatten() else {
             return (None, None);
         };
-        let (flight, writer) = fetcher.begin(&request.head);
+        let (flight, writer) = fetcher.begin(&request.head, request.span);
         (Some(flight), Some((writer, permit)))
     });
     if let Some((writer, permit)) = started {

@@ -20,6 +20,7 @@ use crate::invalidation::Sequence;
 use crate::key::vary::{VariantHash, normalize_accept_encoding};
 use crate::origins::{AcceptsTrailers, RequestBody, RetryMissing};
 use crate::policy::rules::{RuleEffects, next_rsc};
+use crate::request::span::SpanContext;
 use crate::request::{RequestHead, trace};
 
 /// A client's request whose response may be stored.
@@ -35,6 +36,8 @@ pub struct FetchRequest {
     pub variant: Option<VariantHash>,
     /// The part that is asked for; `None`: the whole is fetched, whatever the client wants of it.
     pub range: Option<RangeSpec>,
+    /// The span of the exchange, if it has one.
+    pub span: Option<SpanContext>,
 }
 
 impl FetchRequest {

@@ -215,7 +215,10 @@ impl HeadWait {
                 if self.is_for(&stored) && self.may_follow(&stored.provenance) =>
             {
                 fetcher.metrics.collapsed.add(1);
-                Followed::Done(Ok(Fetched::Validated(stored, Role::Follower)))
+                Followed::Done(Ok(Fetched::Validated(
+                    stored,
+                    Role::Follower(reader.flight().span()),
+                )))
             }
             HeadOutcome::StaleIfError(stale)
                 if self.is_for(stale.stored()) && fetcher.may_serve_on_error(&stale) =>
@@ -271,7 +274,8 @@ impl HeadWait {
             return Followed::Mismatch(Arc::clone(reader.flight()));
         }
         fetcher.metrics.collapsed.add(1);
-        Followed::Done(Ok(Fetched::Arriving { head, reader, role: Role::Follower }))
+        let role = Role::Follower(reader.flight().span());
+        Followed::Done(Ok(Fetched::Arriving { head, reader, role }))
     }
 
     /// Returns whether it is one for the URL of this request, in the variant that it selects.

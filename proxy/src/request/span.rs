@@ -21,6 +21,15 @@ pub struct RequestSpan {
     pub exchange: SpanId,
     /// The request is on its way to the origin.
     pub is_forwarded: bool,
+    /// The exchange of another request, whose response this one got.
+    pub joined: Option<SpanContext>,
+}
+
+/// The name of a span in the whole system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanContext {
+    pub trace: TraceId,
+    pub span: SpanId,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +54,19 @@ impl RequestSpan {
             None => (TraceId(uuid::Uuid::new_v4().as_u128()), None),
         };
         let (own, exchange) = (SpanId::random(), SpanId::random());
-        Some(Self { trace, parent, own, exchange, is_forwarded: false })
+        Some(Self { trace, parent, own, exchange, is_forwarded: false, joined: None })
     }
 
     /// Tells the origin that the exchange with it is its caller.
     pub fn forward(&mut self, fields: &mut HeaderMap) {
         self.is_forwarded = true;
         self.write(fields, self.exchange);
+    }
+
+    /// Returns the span of the exchange with the origin, if there is one.
+    pub fn forwarded(&self) -> Option<SpanContext> {
+        let Self { trace, exchange: span, .. } = *self;
+        self.is_forwarded.then_some(SpanContext { trace, span })
     }
 
     /// Tells the origin of a fetch in the background that this request is its caller.

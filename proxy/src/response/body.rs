@@ -352,7 +352,7 @@ mod tests {
             for stored_after in 0..4 {
                 let budget = Arc::new(Budget::new(1000));
                 let birth = Arc::new(Invalidation::new(1)).begin_fetch();
-                let (_flight, writer) = Flight::begin(birth, budget, Arc::default());
+                let (_flight, writer) = Flight::begin(birth, budget, Arc::default(), None);
                 let source = ArrivingSource::Flight(writer.first_reader(), CopyMode::Copied);
                 let range = skip..skip + length;
                 let mut arriving = ResponseBody::arriving_part(source, &range, Busy::default());

@@ -57,6 +57,8 @@ pub struct WireSpan {
     pub end_time_unix_nano: u64,
     #[prost(message, repeated, tag = "9")]
     pub attributes: Vec<SpanAttribute>,
+    #[prost(message, repeated, tag = "13")]
+    pub links: Vec<SpanLink>,
     #[prost(message, optional, tag = "15")]
     pub status: Option<SpanStatus>,
     #[prost(fixed32, tag = "16")]
@@ -70,6 +72,15 @@ pub enum SpanKind {
     Internal = 1,
     Server = 2,
     Client = 3,
+}
+
+/// Another span that has to do with this one.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SpanLink {
+    #[prost(bytes = "vec", tag = "1")]
+    pub trace_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub span_id: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -7,13 +7,13 @@ use http::Version;
 use process::clock::Clock;
 
 use super::exporter::SpanExporter;
-use super::message::{SpanAttributes, SpanKind, SpanStatus, SpanStatusCode, WireSpan};
+use super::message::{SpanAttributes, SpanKind, SpanLink, SpanStatus, SpanStatusCode, WireSpan};
 use crate::cache::record::RequestRecord;
 use crate::front::record_sinks::{RecordSink, Wants};
 use crate::policy::LiveSettings;
 use crate::reason::Reason;
 use crate::request::details::RequestDetails;
-use crate::request::span::{RequestSpan, SpanId, TRACESTATE};
+use crate::request::span::{RequestSpan, SpanContext, SpanId, TRACESTATE};
 
 #[derive(Debug)]
 pub(super) struct SpanSink {
@@ -98,6 +98,7 @@ impl Traced<'_> {
         let is_remote = span.parent.is_some();
         WireSpan {
             flags: if is_remote { SAMPLED | KNOWN | REMOTE } else { SAMPLED | KNOWN },
+            links: span.joined.into_iter().map(link_to).collect(),
             ..self.span((span.own, parent, SpanKind::Server), details.total, attributes, is_error)
         }
     }
@@ -166,6 +167,7 @@ impl Traced<'_> {
             start_time_unix_nano: self.begun,
             end_time_unix_nano: self.begun.saturating_add(nanos(took)),
             attributes: attributes.into_list(),
+            links: Vec::new(),
             status: is_error.then(|| SpanStatus { code: SpanStatusCode::Error.into() }),
             flags: SAMPLED | KNOWN,
         }
@@ -195,6 +197,10 @@ fn version(version: Version) -> Option<&'static str> {
         Version::HTTP_2 => Some("2"),
         _ => None,
     }
+}
+
+fn link_to(SpanContext { trace, span }: SpanContext) -> SpanLink {
+    SpanLink { trace_id: big_endian(trace.0), span_id: id_of(span) }
 }
 
 fn id_of(id: SpanId) -> Vec<u8> {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::message::Head;
-use crate::support::origin::{Origin, Reply, cacheable, ok};
+use crate::support::origin::{Gate, Origin, Reply, cacheable, ok};
 use crate::support::reloading::Reloading;
 use crate::support::secure::Authority;
 use crate::support::{in_time, until};
@@ -147,6 +147,32 @@ async fn spans_are_in_the_callers_trace_and_the_origin_is_called_by_ours() {
     let shown = reloading.proxy.ask_admin("GET", "/api/v1/config", &[], "").await;
     assert!(shown.text().contains("tracing.headers.authorization"), "{}", shown.text());
     assert!(!shown.text().contains("hunter2"), "{}", shown.text());
+}
+
+#[tokio::test]
+async fn a_request_that_shares_a_response_is_linked_to_the_exchange_that_brought_it() {
+    let (origin, (receiver, address)) = (Origin::start().await, Receiver::start(&[200]).await);
+    let gate = Gate::closed();
+    let head = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\n";
+    origin.on("/p", Reply::bytes(head).send("01234").hold(&gate).send("56789"));
+    let reloading = Reloading::start(&origin, &settings(address, "sample = \"0%\""));
+    let mut leader = reloading.proxy.begin("/p", &[("traceparent", SAMPLED)]).await;
+    leader.head().await;
+    let other = "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-01";
+    let mut follower = reloading.proxy.begin("/p", &[("traceparent", other)]).await;
+    assert!(follower.head().await.field("cache-status").unwrap().contains("; collapsed"));
+    gate.open();
+    for client in [&mut leader, &mut follower] {
+        assert_eq!(client.bytes(10).await, b"0123456789");
+    }
+
+    let spans = receiver.spans(3).await;
+    let exchange = of_kind(&spans, SpanKind::Client);
+    let linked: Vec<_> = spans.iter().filter(|span| !span.links.is_empty()).collect();
+    assert_eq!(linked.len(), 1, "{spans:?}");
+    assert_eq!(hex(&linked[0].trace_id), "a".repeat(32));
+    let link = &linked[0].links[0];
+    assert_eq!((hex(&link.trace_id).as_str(), &link.span_id), (TRACE, &exchange.span_id));
 }
 
 #[tokio::test]

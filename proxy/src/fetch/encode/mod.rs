@@ -144,7 +144,7 @@ where
                 return None;
             }
         };
-        let (flight, writer) = fetcher.begin(request);
+        let (flight, writer) = fetcher.begin(request, None);
         Some((flight, permit, (encoder, writer)))
     };
     match encodings.running.join_or_enter(number, request.policy.cache.max_followers, begin) {

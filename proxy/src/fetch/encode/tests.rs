@@ -145,7 +145,7 @@ async fn compress(
 ) -> Result<Vec<u8>, OriginError> {
     let request = request();
     let plain = PlainContent::Stored(stored_plain(fetcher, &request, "text"));
-    let (flight, writer) = fetcher.begin(&request);
+    let (flight, writer) = fetcher.begin(&request, None);
     let reader = writer.first_reader();
     let running = &fetcher.encodings.running;
     let begin = || Some((Arc::clone(&flight), running.permit(1).unwrap(), ()));

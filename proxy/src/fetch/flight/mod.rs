@@ -34,6 +34,7 @@ use self::readers::FlightReaders;
 use crate::freshness;
 use crate::invalidation::{RunningFetch, Sequence};
 use crate::origins::OriginError;
+use crate::request::span::SpanContext;
 use crate::store::Body;
 use process::timestamp::Timestamp;
 
@@ -44,6 +45,8 @@ pub struct Flight {
     /// Runs until the writer is gone, and as long as those who have joined need it.
     birth: Weak<RunningFetch>,
     begun: Instant,
+    /// The span of its exchange with the origin, if that has one.
+    span: Option<SpanContext>,
     state: Mutex<FlightState>,
 }
 
@@ -78,6 +81,7 @@ impl Flight {
         birth: RunningFetch,
         budget: Arc<Budget>,
         account: Arc<Account>,
+        span: Option<SpanContext>,
     ) -> (Arc<Self>, FlightWriter) {
         let state = FlightState {
             head: None,
@@ -88,7 +92,7 @@ impl Flight {
         };
         let (born, birth) = (birth.born(), Arc::new(birth));
         let (state, weak) = (Mutex::new(state), Arc::downgrade(&birth));
-        let flight = Arc::new(Self { born, birth: weak, begun: Instant::now(), state });
+        let flight = Arc::new(Self { born, birth: weak, begun: Instant::now(), span, state });
         (Arc::clone(&flight), FlightWriter { flight, birth })
     }
 
@@ -101,6 +105,10 @@ impl Flight {
     /// them, and the writer may be gone by then.
     pub fn birth(&self) -> Option<Arc<RunningFetch>> {
         self.birth.upgrade()
+    }
+
+    pub const fn span(&self) -> Option<SpanContext> {
+        self.span
     }
 
     pub const fn begun(&self) -> Instant {

@@ -15,7 +15,7 @@ use crate::invalidation::Invalidation;
 
 fn flight(budget: &Arc<Budget>) -> (Arc<Flight>, FlightWriter) {
     let invalidation = Arc::new(Invalidation::new(1));
-    Flight::begin(invalidation.begin_fetch(), Arc::clone(budget), Arc::default())
+    Flight::begin(invalidation.begin_fetch(), Arc::clone(budget), Arc::default(), None)
 }
 
 fn budget(max: u64) -> Arc<Budget> {

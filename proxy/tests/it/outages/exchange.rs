@@ -134,7 +134,7 @@ async fn answer(app: &App, head: RequestHead) -> Kind {
     let (arrived, variant, range) = (invalidation.sequence(), lookup.variant, None);
     let request_with = |stale: Option<Arc<Stored>>| {
         let stale = stale.and_then(|stale| fetcher.hold(&stale));
-        FetchRequest { head: Box::new(head), facts, arrived, stale, variant, range }
+        FetchRequest { head: Box::new(head), facts, arrived, stale, variant, range, span: None }
     };
     match decision {
         Decision::Hit(_) => Kind::Hit,
