@@ -40,6 +40,16 @@ fn a_304_brings_nothing_back_from_before_a_purge() {
     assert!(outcome.overtaken > contest.races as u64 / 20, "{outcome:?}");
 }
 
+/// The purge names one of the URLs, and what is stored may have come by another.
+#[test]
+fn no_response_for_an_equivalent_url_escapes_a_purge() {
+    let flavors = &[Flavor::Equivalent, Flavor::EquivalentRefreshed];
+    let contest = Contest { kinds: MOSTLY_NARROW, flavors, ..Contest::default() };
+    let outcome = contest.run();
+    assert!(outcome.refreshed > contest.races as u64 / 20, "{outcome:?}");
+    assert!(outcome.overtaken > contest.races as u64 / 20, "{outcome:?}");
+}
+
 #[test]
 fn no_variant_escapes_a_purge() {
     let contest = Contest { flavors: &[Flavor::Varying], ..Contest::default() };

@@ -22,8 +22,8 @@ use super::page::Page;
 #[derive(Debug)]
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    /// The coding that is accepted next.
-    coding: usize,
+    /// Requests so far, which take turns with codings and with equivalent URLs.
+    turn: usize,
 }
 
 impl Connection {
@@ -33,16 +33,16 @@ impl Connection {
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.expect("nothing is sent yet");
         tokio::spawn(async { drop(connection.await) });
-        Self { sender, coding: 0 }
+        Self { sender, turn: 0 }
     }
 
     /// Returns the version of a page that this visitor is shown; `None`: an error.
     pub(crate) async fn version_of(&mut self, page: &Page, language: &str) -> Option<u64> {
-        self.coding = (self.coding + 1) % CODINGS.len();
-        let request = Request::get(page.path())
+        self.turn = self.turn.wrapping_add(1);
+        let request = Request::get(page.asked_path(self.turn))
             .header(HOST, page.host)
             .header(ACCEPT_LANGUAGE, language)
-            .header(ACCEPT_ENCODING, CODINGS[self.coding])
+            .header(ACCEPT_ENCODING, CODINGS[self.turn % CODINGS.len()])
             .body(Full::default());
         let (status, content) = self.send(request.expect("the request is well-formed")).await;
         // The origin's error, or ours where what would have stood in for it was purged in that

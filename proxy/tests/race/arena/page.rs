@@ -25,6 +25,10 @@ pub(crate) enum Flavor {
     Refreshed,
     /// Stale at once, and validated by an entity tag that changes with every version.
     Validated,
+    /// Fresh for long, and asked for by several URLs that are equivalent (No-Vary-Search).
+    Equivalent,
+    /// The same, stale at once, and served while it is fetched in the background.
+    EquivalentRefreshed,
     /// Stale at once, and the origin confirms whatever is stored: only a hard purge brings another
     /// version.
     Confirmed,
@@ -36,17 +40,21 @@ impl Flavor {
 
     const fn cache_control(self) -> &'static str {
         match self {
-            Self::Lasting | Self::Varying => "max-age=600",
-            Self::Refreshed => "max-age=0, stale-while-revalidate=600",
+            Self::Lasting | Self::Varying | Self::Equivalent => "max-age=600",
+            Self::Refreshed | Self::EquivalentRefreshed => "max-age=0, stale-while-revalidate=600",
             Self::Validated | Self::Confirmed => "max-age=0",
         }
+    }
+
+    const fn has_equivalent_urls(self) -> bool {
+        matches!(self, Self::Equivalent | Self::EquivalentRefreshed)
     }
 
     /// Set where no old version is shown after a soft purge either.
     pub(crate) const fn is_renewed_by_soft_purges(self) -> bool {
         match self {
-            Self::Lasting | Self::Varying | Self::Validated => true,
-            Self::Refreshed | Self::Confirmed => false,
+            Self::Lasting | Self::Varying | Self::Equivalent | Self::Validated => true,
+            Self::Refreshed | Self::EquivalentRefreshed | Self::Confirmed => false,
         }
     }
 }
@@ -70,6 +78,16 @@ impl Page {
     pub(crate) fn path(&self) -> String {
         let query = if self.number % 3 == 1 { "?v=1" } else { "" };
         format!("/{}/{}{query}", self.section, self.number)
+    }
+
+    /// The path by which it is asked for in this turn: another one of those that are equivalent.
+    pub(crate) fn asked_path(&self, turn: usize) -> String {
+        let path = self.path();
+        if !self.flavor.has_equivalent_urls() {
+            return path;
+        }
+        let mark = if path.contains('?') { '&' } else { '?' };
+        format!("{path}{mark}{IGNORED}={}", turn % EQUIVALENT)
     }
 
     /// Reads a path back.
@@ -102,6 +120,10 @@ impl Page {
         if self.flavor == Flavor::Varying {
             fields.insert(VARY, HeaderValue::from_static("accept-language"));
         }
+        if self.flavor.has_equivalent_urls() {
+            let ignored = value(format!("params=(\"{IGNORED}\")"));
+            fields.insert(HeaderName::from_static("no-vary-search"), ignored);
+        }
         fields
     }
 
@@ -109,7 +131,7 @@ impl Page {
     pub(crate) fn is_confirmed(&self, stored: &[u8], version: u64) -> bool {
         match self.flavor {
             Flavor::Validated | Flavor::Confirmed => stored == self.entity_tag(version).as_bytes(),
-            Flavor::Lasting | Flavor::Varying | Flavor::Refreshed => false,
+            _ => false,
         }
     }
 
@@ -133,6 +155,9 @@ impl Page {
     }
 }
 
+/// The parameter that makes no difference where URLs are equivalent, and the number of its values.
+const IGNORED: &str = "x";
+const EQUIVALENT: usize = 4;
 pub(crate) const HOSTS: [&str; 4] = ["one.example", "two.example", "three.example", "four.example"];
 pub(crate) const SECTIONS: [&str; 4] = ["a", "b", "c", "d"];
 pub(crate) const SITES: [&str; 4] = ["site-1", "site-2", "site-3", "site-4"];
