@@ -135,14 +135,14 @@ class Trial:
         command += ["--property", "parse.key=true", "--property", "key.separator=|", "--request-required-acks", "-1"]
         command += ["--message-send-max-retries", "1000", "--retry-backoff-ms", "200", "--request-timeout-ms", "60000"]
         with open(f"{self.folder}/producer.log", "ab") as log:
-            producer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+            producer = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=log, stderr=log)
         for number in range(self.options.events):
             producer.stdin.write(f"k{self.random.randrange(1000)}|{json.dumps(self.event())}\n".encode())
             if number % 500 == 499:
-                producer.stdin.flush()
+                await producer.stdin.drain()
                 await asyncio.gather(*[self.read_some(proxy) for proxy in self.proxies])
         producer.stdin.close()
-        await asyncio.to_thread(producer.wait)
+        await producer.wait()
         self.written += self.options.events
 
     async def read_some(self, proxy):

@@ -117,7 +117,10 @@ impl ConsumerLoop {
         match self.consumer.replace() {
             Ok(old) => {
                 self.assignment.metrics.replaced_clients.add(1);
-                tracing::warn!(after = ?SILENCE_MAX, "no broker answers: made a new client");
+                if let Some(repeated) = LOG_LIMITER.admit("a new client") {
+                    let after = SILENCE_MAX;
+                    tracing::warn!(?after, repeated, "no broker answers: made a new client");
+                }
                 if let Err(error) = threads::start("old-consumer", move || drop(old)) {
                     tracing::warn!(%error, "closing the old client on the polling thread");
                 }
