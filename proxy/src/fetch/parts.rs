@@ -19,7 +19,7 @@ use crate::freshness::partial::{same_strong_validator, strong_validator};
 use crate::lookup::look_up;
 use crate::origins::OriginBody;
 use crate::request::RequestHead;
-use crate::store::{self, Show, Stored};
+use crate::store::{self, Body, Show, Stored};
 
 /// A stored part, and the one gap between it and the whole.
 #[derive(Clone, Debug)]
@@ -132,11 +132,15 @@ impl JoinedPart {
     }
 }
 
-/// Returns the fresh stored part of the variant that a request selects.
+/// Returns the fresh stored part of the variant that a request selects, if its bytes are at hand to
+/// be put together with others: those in the file would have to be waited for.
 pub(super) fn stored_part(fetcher: &Fetcher, request: &RequestHead) -> Option<Arc<Stored>> {
     let found = look_up(&*fetcher.store, &[], &fetcher.invalidation, request).found;
-    let is_part = |stored: &Arc<Stored>| stored.response().is_some_and(|own| own.part.is_some());
-    found.fresh(fetcher.clock.now()).filter(is_part)
+    let is_at_hand = |stored: &Arc<Stored>| {
+        let response = stored.response().filter(|response| response.part.is_some());
+        response.is_some_and(|part| !matches!(part.body, Body::Deferred(_)))
+    };
+    found.fresh(fetcher.clock.now()).filter(is_at_hand)
 }
 
 /// Returns the part that a 206 is: a single one, of a whole whose length is known, and as long as

@@ -12,7 +12,7 @@ use shellac::testing::store::file::inspect::{InspectError, inspect, verify};
 use tempfile::TempDir;
 
 use crate::support::client::{Http2, text};
-use crate::support::origin::{Origin, Reply, cacheable, not_modified, ok};
+use crate::support::origin::{Origin, Reply, cacheable, not_modified, ok, status};
 use crate::support::proxy::{Proxy, START};
 use crate::support::until;
 
@@ -146,6 +146,46 @@ async fn a_large_response_is_streamed_from_the_file_whole_in_part_and_as_a_head(
     }
     let usage = proxy.app.file_usage().unwrap();
     assert!(usage.mapped > 10 && usage.corrupt == 0, "{usage:?}");
+}
+
+/// Bytes that are in the file only are not at hand when more of them arrive.
+#[tokio::test]
+async fn a_part_that_is_in_the_file_only_is_not_put_together_with_another() {
+    let content = large(200_000);
+    for (stored, next) in
+        [("bytes=100000-199999", None), ("bytes=50000-99999", Some("bytes=100000-149999"))]
+    {
+        let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+        let whole = content.clone();
+        origin.script("/a", move |request| {
+            let Some(range) = request.head.field("range") else {
+                return cacheable(&whole).field("etag", "\"a\"");
+            };
+            let (first, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+            let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+            status("206 Partial Content", whole.get(first..=last).unwrap())
+                .field("cache-control", "max-age=60")
+                .field("content-range", &format!("bytes {first}-{last}/200000"))
+                .field("etag", "\"a\"")
+        });
+        let proxy = start(&origin, &folder, StorageKind::Tiered).await;
+        proxy.get_with("/a", &[("range", stored)]).await;
+        written(&proxy, 1).await;
+        let proxy = restart(proxy, &origin, &folder, StorageKind::Tiered).await;
+        let inner = proxy.get_with("/a", &[("range", "bytes=99990-100009")]).await;
+        assert_eq!(inner.status(), 206, "{stored}");
+        if let Some(next) = next {
+            proxy.get_with("/a", &[("range", next)]).await;
+            let joined = proxy.get_with("/a", &[("range", "bytes=60000-60009")]).await;
+            assert_eq!(joined.text(), content.get(60_000..60_010).unwrap());
+        }
+
+        for _ in 0..2 {
+            let answer = proxy.get("/a").await;
+            assert_eq!((answer.status(), answer.content.len()), (200, 200_000), "{stored}");
+            assert!(answer.text() == content, "{stored}");
+        }
+    }
 }
 
 /// Its library copies the ends of frames: what is behind the end of a mapped file would be a signal
