@@ -1,5 +1,7 @@
 //! `PurgeCondition`: what a boolean selector asks of a response, and how it is judged.
 
+use std::hash::{Hash, Hasher};
+
 use purge_protocol::{CanonicalUrl, Term, Terms, UrlPrefix};
 use smallvec::{SmallVec, smallvec};
 
@@ -23,10 +25,20 @@ pub enum ConditionTerm {
     /// A tag that the origin gave, and what stands for it in responses that do not list all of
     /// theirs.
     Tag(TagId, [TagId; 2]),
-    Url(TagId),
+    Url(UrlTerm),
     Page(PathIds),
     Path(PathIds),
     Prefix(UrlPrefix),
+}
+
+/// A URL with those that are equivalent to it: what responses declare later counts, too. One that
+/// was read back stands alone, since what an earlier process was told is not used by this one.
+#[derive(Clone, Debug)]
+pub struct UrlTerm {
+    id: TagId,
+    url: Option<CanonicalUrl>,
+    /// The classes of equivalent URLs that were known when it was purged.
+    classes: SmallVec<[TagId; 2]>,
 }
 
 /// The tags of a response, in memory or on disk.
@@ -89,6 +101,7 @@ impl PurgeCondition {
         let all = self.all_of.iter().chain(&self.any_of).chain(&self.none_of);
         all.map(|term| match term {
             ConditionTerm::Prefix(prefix) => prefix.text_bytes() + TERM_BYTES,
+            ConditionTerm::Url(url) => url.bytes(),
             _ => TERM_BYTES,
         })
         .sum()
@@ -129,7 +142,7 @@ impl ConditionTerm {
                 Self::Tag(table.tag(text), table.folds(text))
             }
             Term::Host(host) => Self::Carried(table.host(host.as_bytes())),
-            Term::Url(url) => Self::Url(table.url_of(url.host().as_bytes(), url.path().as_bytes())),
+            Term::Url(url) => Self::Url(UrlTerm::of(url, table)),
             Term::Prefix(prefix) => Self::Prefix(prefix.clone()),
             Term::Page(url) => Self::Page(ids(url)),
             Term::Path(url) => Self::Path(ids(url)),
@@ -144,11 +157,12 @@ impl ConditionTerm {
     }
 
     /// Returns whether it holds beyond doubt.
-    fn holds(&self, Subject { key, tags, table }: &Subject<'_>) -> bool {
+    fn holds(&self, subject: &Subject<'_>) -> bool {
+        let Subject { key, tags, table } = subject;
         let is_path = |ids: &PathIds| table.place(key, false) == ids.own;
         match self {
             Self::Carried(id) | Self::Tag(id, _) => tags.carries(*id),
-            Self::Url(id) => table.url(key) == *id,
+            Self::Url(url) => url.holds(subject),
             Self::Page(ids) => tags.carries(ids.page) || !tags.is_of_other_page() && is_path(ids),
             Self::Path(ids) => is_path(ids),
             Self::Prefix(prefix) => prefix.covers(key.host(), key.path()),
@@ -165,6 +179,54 @@ impl ConditionTerm {
             Self::Prefix(_) => 4,
             Self::Carried(_) => 5,
         }
+    }
+}
+
+impl UrlTerm {
+    fn of(url: &CanonicalUrl, table: &TagTable) -> Self {
+        let (host, path) = (url.host().as_bytes(), url.path().as_bytes());
+        let classes = table.search_classes(host, path);
+        Self { id: table.url_of(host, path), url: Some(url.clone()), classes }
+    }
+
+    pub const fn read_back(id: TagId) -> Self {
+        Self { id, url: None, classes: SmallVec::new_const() }
+    }
+
+    pub const fn id(&self) -> TagId {
+        self.id
+    }
+
+    /// Tags of which every response that it holds for carries one, or is under the first.
+    pub fn ids(&self) -> impl Iterator<Item = TagId> + '_ {
+        std::iter::once(self.id).chain(self.classes.iter().copied())
+    }
+
+    fn bytes(&self) -> usize {
+        let text = self.url.as_ref().map_or(0, |url| url.host().len() + url.path().len());
+        TERM_BYTES + text + self.classes.len() * size_of::<TagId>()
+    }
+
+    fn holds(&self, Subject { key, tags, table }: &Subject<'_>) -> bool {
+        table.url(key) == self.id
+            || self.url.as_ref().is_some_and(|url| {
+                let classes = table.search_classes(url.host().as_bytes(), url.path().as_bytes());
+                classes.iter().any(|class| tags.carries(*class))
+            })
+    }
+}
+
+impl PartialEq for UrlTerm {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for UrlTerm {}
+
+impl Hash for UrlTerm {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Hash::hash(&self.id, state);
     }
 }
 

@@ -45,7 +45,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use purge_protocol::{PurgeMode, UrlPrefix};
 
-pub use self::condition::{Carrier, ConditionTerm, PurgeCondition, Subject};
+pub use self::condition::{Carrier, ConditionTerm, PurgeCondition, Subject, UrlTerm};
 pub use self::deployments::{DeployMark, Deployments, Gone};
 pub use self::guards::{RunningFetch, RunningPurge};
 pub use self::marks::Verdict;

@@ -80,6 +80,7 @@ async fn a_purge_of_a_url_hits_all_responses_that_are_equivalent_to_it() {
 #[tokio::test]
 async fn each_kind_of_purge_finds_what_is_stored_for_equivalent_urls() {
     let (stored, other) = ("/p?id=1&ref=a", "http://site.example/p?ref=never-seen&id=1");
+    let term = format!("url:{other}");
     for (purge, hits) in [
         (json!({ "urls": [other] }), true),
         (json!({ "urls": ["http://site.example/p?id=2"] }), false),
@@ -89,6 +90,10 @@ async fn each_kind_of_purge_finds_what_is_stored_for_equivalent_urls() {
         (json!({ "prefixes": ["http://site.example/p"] }), true),
         (json!({ "prefixes": ["http://site.example/p?id=1"] }), true),
         (json!({ "prefixes": ["http://site.example/p?ref="] }), false), // not how it is stored
+        (json!({ "all_of": [term, "host:site.example"] }), true),
+        (json!({ "any_of": ["tag:none", term] }), true),
+        (json!({ "all_of": ["host:site.example"], "none_of": [term] }), false),
+        (json!({ "all_of": ["url:http://site.example/p?id=2"] }), false),
     ] {
         let origin = Origin::start().await;
         declaring(&origin, &[stored], NAME, "key-order, params=(\"ref\")");
@@ -105,22 +110,26 @@ async fn each_kind_of_purge_finds_what_is_stored_for_equivalent_urls() {
 
 #[tokio::test]
 async fn a_purge_of_an_equivalent_url_hits_the_fetch_in_flight_that_will_declare_it() {
-    let origin = Origin::start().await;
-    let proxy = Proxy::start(&origin);
-    let gate = Gate::closed();
-    let page = |text: &str| cacheable(text).field(NAME, "params=(\"ref\")");
-    origin.on_each("/p?id=1&ref=a", [page("old").after(&gate), page("new"), page("newer")]);
-    let mut early = proxy.begin("/p?id=1&ref=a", &[]).await;
-    origin.seen("/p?id=1&ref=a", 1).await;
+    let other = "http://site.example/p?id=1&ref=b";
+    let purges = [json!({ "urls": [other] }), json!({ "all_of": [format!("url:{other}")] })];
+    for purge in purges {
+        let origin = Origin::start().await;
+        let proxy = Proxy::start(&origin);
+        let gate = Gate::closed();
+        let page = |text: &str| cacheable(text).field(NAME, "params=(\"ref\")");
+        origin.on_each("/p?id=1&ref=a", [page("old").after(&gate), page("new"), page("newer")]);
+        let mut early = proxy.begin("/p?id=1&ref=a", &[]).await;
+        origin.seen("/p?id=1&ref=a", 1).await;
 
-    purge_url(&proxy, "/p?id=1&ref=b").await; // nobody has declared anything yet
-    let mut late = proxy.begin("/p?id=1&ref=a", &[]).await;
-    gate.open();
+        proxy.purge(&purge.to_string()).await; // nobody has declared anything yet
+        let mut late = proxy.begin("/p?id=1&ref=a", &[]).await;
+        gate.open();
 
-    assert_eq!(early.answer().await.text(), "old", "it asked before the purge");
-    assert_eq!(late.answer().await.text(), "new", "it asked after the purge");
-    let third = proxy.get("/p?id=1&ref=c").await;
-    assert_eq!((third.text(), third.is_hit()), ("new", true));
+        assert_eq!(early.answer().await.text(), "old", "it asked before the purge: {purge}");
+        assert_eq!(late.answer().await.text(), "new", "it asked after the purge: {purge}");
+        let third = proxy.get("/p?id=1&ref=c").await;
+        assert_eq!((third.text(), third.is_hit()), ("new", true), "{purge}");
+    }
 }
 
 #[tokio::test]

@@ -70,7 +70,8 @@ pub(super) fn widened(condition: &PurgeCondition) -> Vec<PurgeMark> {
 fn marks(term: &ConditionTerm) -> SmallVec<[PurgeMark; 3]> {
     let mut marks = SmallVec::new();
     match term {
-        ConditionTerm::Carried(id) | ConditionTerm::Url(id) => marks.push(PurgeMark::Tag(*id)),
+        ConditionTerm::Carried(id) => marks.push(PurgeMark::Tag(*id)),
+        ConditionTerm::Url(url) => marks.extend(url.ids().map(PurgeMark::Tag)),
         ConditionTerm::Tag(id, [alike, any]) => {
             marks.extend([*id, *alike, *any].map(PurgeMark::Tag));
         }

@@ -14,7 +14,7 @@ use purge_protocol::UrlPrefix;
 
 use super::codec::{Cursor, Put as _};
 use crate::invalidation::{
-    ConditionTerm, DeployMark, Gone, PathIds, PurgeCondition, Sequence, TagId,
+    ConditionTerm, DeployMark, Gone, PathIds, PurgeCondition, Sequence, TagId, UrlTerm,
 };
 use process::timestamp::Timestamp;
 
@@ -50,7 +50,7 @@ fn encode_term(term: &ConditionTerm, out: &mut Vec<u8>) {
     };
     match term {
         ConditionTerm::Carried(id) => put_ids(1, &[*id]),
-        ConditionTerm::Url(id) => put_ids(2, &[*id]),
+        ConditionTerm::Url(url) => put_ids(2, &[url.id()]),
         ConditionTerm::Page(ids) => put_ids(3, &[ids.own, ids.page, ids.path]),
         ConditionTerm::Path(ids) => put_ids(4, &[ids.own, ids.page, ids.path]),
         ConditionTerm::Tag(id, [alike, any]) => put_ids(6, &[*id, *alike, *any]),
@@ -68,7 +68,7 @@ fn decode_term(cursor: &mut Cursor<'_>) -> Option<ConditionTerm> {
     let mut id = || cursor.u128().map(TagId::from_bits);
     Some(match kind {
         1 => ConditionTerm::Carried(id()?),
-        2 => ConditionTerm::Url(id()?),
+        2 => ConditionTerm::Url(UrlTerm::read_back(id()?)),
         3 => ConditionTerm::Page(PathIds { own: id()?, page: id()?, path: id()? }),
         4 => ConditionTerm::Path(PathIds { own: id()?, page: id()?, path: id()? }),
         5 => {
