@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Buf;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
 
@@ -22,8 +23,9 @@ use crate::client::peer::{ListenerId, Peer};
 use crate::framing::Violation;
 
 pub trait Handler: fmt::Debug + Send + Sync + 'static {
-    type Body: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync>
+    type Body: Body<Data: Buf + Send, Error: std::error::Error + Send + Sync>
         + Send
+        + Unpin
         + 'static;
     /// A response that is not there yet.
     type Later: Future<Output = Response<Self::Body>> + Send + Unpin + 'static;
@@ -73,12 +75,19 @@ pub struct ConnectionService<H> {
     connection: ClientConnection,
 }
 
+/// Content, as far as the client gets it.
+#[derive(Debug)]
+pub struct SentBody<B> {
+    content: B,
+    is_withheld: bool,
+}
+
 /// A response that is there, or on its way.
 pub enum ResponseFuture<H: Handler> {
     /// Taken when polled.
-    Ready(Option<Response<H::Body>>),
+    Ready(Option<Response<SentBody<H::Body>>>),
     /// Once it is there, the socket learns of it.
-    Working { work: H::Later, exchange: Arc<ExchangeState>, number: u64 },
+    Working { work: H::Later, exchange: Arc<ExchangeState>, number: u64, withholds: bool },
 }
 
 impl<'a> Caller<'a> {
@@ -104,29 +113,66 @@ impl<H> ConnectionService<H> {
 }
 
 impl<H: Handler> Service<Request<Incoming>> for ConnectionService<H> {
-    type Response = Response<H::Body>;
+    type Response = Response<SentBody<H::Body>>;
     type Error = Infallible;
     type Future = ResponseFuture<H>;
 
     fn call(&self, request: Request<Incoming>) -> ResponseFuture<H> {
         let ClientConnection { peer, activity, exchange } = &self.connection;
         activity.on_request();
+        let withholds = request.method() == Method::HEAD && request.version() == Version::HTTP_2;
         let (number, violation) = exchange.on_call();
         if let Some(violation) = violation {
-            return ResponseFuture::Ready(Some(self.handler.refuse(violation, peer)));
+            let refused = sent(self.handler.refuse(violation, peer), withholds);
+            return ResponseFuture::Ready(Some(refused));
         }
         match self.handler.answer(request, Caller { connection: &self.connection, number }) {
             Reply::Ready(mut response) => {
                 if exchange.on_answer(number, false) {
                     end_with(&mut response);
                 }
-                ResponseFuture::Ready(Some(response))
+                ResponseFuture::Ready(Some(sent(response, withholds)))
             }
             Reply::Later(work) => {
                 exchange.on_waiting(number);
-                ResponseFuture::Working { work, exchange: Arc::clone(exchange), number }
+                ResponseFuture::Working { work, exchange: Arc::clone(exchange), number, withholds }
             }
         }
+    }
+}
+
+/// Leaves the content out of a response to HEAD, and says how long it would be. hyper does so over
+/// HTTP/1 only.
+fn sent<B: Body>(mut response: Response<B>, withholds: bool) -> Response<SentBody<B>> {
+    let is_withheld = withholds && !response.body().is_end_stream();
+    if let (true, Some(length)) = (is_withheld, response.body().size_hint().exact()) {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    response.map(|content| SentBody { content, is_withheld })
+}
+
+impl<B: Body + Unpin> Body for SentBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let body = self.get_mut();
+        if body.is_withheld {
+            Poll::Ready(None)
+        } else {
+            Pin::new(&mut body.content).poll_frame(cx)
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_withheld || self.content.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.is_withheld { SizeHint::with_exact(0) } else { self.content.size_hint() }
     }
 }
 
@@ -146,22 +192,24 @@ impl<H: Handler> fmt::Debug for ResponseFuture<H> {
 }
 
 impl<H: Handler> Future for ResponseFuture<H> {
-    type Output = Result<Response<H::Body>, Infallible>;
+    type Output = Result<Response<SentBody<H::Body>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             Self::Ready(response) => {
                 response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
             }
-            Self::Working { work, exchange, number } => Pin::new(work).poll(cx).map(|response| {
-                let mut response = response;
-                let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                exchange.on_waited();
-                if exchange.on_answer(*number, is_switched) && !is_switched {
-                    end_with(&mut response);
-                }
-                Ok(response)
-            }),
+            Self::Working { work, exchange, number, withholds } => {
+                Pin::new(work).poll(cx).map(|response| {
+                    let mut response = response;
+                    let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                    exchange.on_waited();
+                    if exchange.on_answer(*number, is_switched) && !is_switched {
+                        end_with(&mut response);
+                    }
+                    Ok(sent(response, *withholds))
+                })
+            }
         }
     }
 }

@@ -223,5 +223,28 @@ async fn every_response_is_one_that_http_2_may_have() {
     }
 }
 
+//= https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2
+//# the server MUST NOT send content in the response
+#[tokio::test]
+async fn a_response_to_head_has_no_content_though_it_is_our_own() {
+    let origin = Origin::start().await;
+    origin.on("/broken", Reply::nothing());
+    let proxy = Proxy::start(&origin);
+    let head = |path: &str| Case::new("HEAD", path);
+    let cached = head("/none").field("cache-control", "only-if-cached");
+    for (address, case, expected) in [
+        (proxy.address, cached, 504),
+        (proxy.address, head("/broken"), 502),
+        (proxy.address, head("#x"), 400),
+        (proxy.admin, head("/metrics"), 200),
+        (proxy.admin, head("/none"), 403),
+    ] {
+        let mut client = Frames::open(address).await;
+        let response = case.http2(&mut client).await.answer();
+        assert_eq!((response.status(), response.text()), (expected, ""), "{case:?}");
+        assert_ne!(response.field("content-length").unwrap(), "0", "{case:?}");
+    }
+}
+
 /// RFC 9113 §7.
 const PROTOCOL_ERROR: u32 = 1;
