@@ -53,8 +53,8 @@ pub enum InspectError {
     Io { path: PathBuf, source: std::io::Error },
     #[error("{path} has format {version}, which this version does not read")]
     OtherVersion { path: PathBuf, version: u32 },
-    /// The directory holds no store, or both superblocks are damaged.
-    #[error("{0} is no store, or its superblocks are damaged: the proxy would start empty")]
+    /// The directory holds no store, or its superblock is damaged.
+    #[error("{0} is no store, or its superblock is damaged: the proxy would start empty")]
     NoStore(PathBuf),
     /// Purges may be missing.
     #[error("the journal {0} is damaged: the proxy would start empty")]

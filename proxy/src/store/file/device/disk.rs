@@ -3,7 +3,8 @@
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::PathBuf;
 
 use rustix::io::{Errno, ReadWriteFlags};
 
@@ -33,18 +34,36 @@ pub(crate) trait Disk: Send + Sync + std::fmt::Debug {
 pub(crate) struct FileDisk {
     file: File,
     map: Option<Map>,
+    /// The path under which a next process finds the file.
+    path: Option<PathBuf>,
 }
 
 impl FileDisk {
     /// Uses a file without mapping it.
     pub(crate) const fn unmapped(file: File) -> Self {
-        Self { file, map: None }
+        Self { file, map: None, path: None }
+    }
+
+    /// Uses a file without mapping it. Nothing counts as written once another one is at its path.
+    pub(crate) const fn at(path: PathBuf, file: File) -> Self {
+        Self { file, map: None, path: Some(path) }
     }
 
     /// Uses a file and maps so many bytes of it.
     pub(crate) fn mapped(file: File, length: u64) -> io::Result<Self> {
         let map = Map::new(&file, length)?;
-        Ok(Self { file, map: Some(map) })
+        Ok(Self { file, map: Some(map), path: None })
+    }
+
+    /// Checks that a next process would not read another file instead. Where there is none it
+    /// begins empty, and misses nothing.
+    fn check_place(&self) -> io::Result<()> {
+        let Some(there) = self.path.as_ref().and_then(|path| std::fs::metadata(path).ok()) else {
+            return Ok(());
+        };
+        let own = self.file.metadata()?;
+        let is_own = (there.dev(), there.ino()) == (own.dev(), own.ino());
+        is_own.then_some(()).ok_or_else(|| io::Error::other("another file has taken its place"))
     }
 }
 
@@ -68,9 +87,10 @@ impl Disk for FileDisk {
     fn sync(&self) -> io::Result<()> {
         match rustix::fs::fdatasync(&self.file) {
             // Never asked again after a failure: the system calls the pages clean then.
-            Err(Errno::INTR) => rustix::fs::fdatasync(&self.file).map_err(Into::into),
-            result => result.map_err(Into::into),
+            Err(Errno::INTR) => rustix::fs::fdatasync(&self.file)?,
+            result => result?,
         }
+        self.check_place()
     }
 
     fn length(&self) -> io::Result<u64> {

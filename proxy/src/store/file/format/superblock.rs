@@ -1,5 +1,5 @@
 //! The superblock: what a store is, how it is divided, and how often it was opened. Two copies are
-//! written in turn; the newer valid one counts.
+//! written in turn, each in one sector, so that no crash damages one; the newer one counts.
 
 use std::io;
 
@@ -81,36 +81,45 @@ impl Superblock {
         }))
     }
 
+    /// Reads both copies. They are one generation apart, but for a store that was made a moment
+    /// ago: where one is damaged, it may be the newer one, and the older one names a journal that
+    /// lacks the last purges.
     pub(crate) fn load(disk: &dyn Disk) -> io::Result<Result<Self, Unreadable>> {
-        let mut newest: Result<Self, Unreadable> = Err(Unreadable::Damaged);
-        for place in 0..COPIES {
-            let mut bytes = vec![0; COPY_BYTES];
-            disk.read(place * COPY_BYTES as u64, &mut bytes)?;
-            newest = match (newest, Self::decode(&bytes)) {
-                (Ok(one), Ok(two)) if two.generation > one.generation => Ok(two),
-                (Ok(one), _) => Ok(one),
-                (Err(_), Ok(two)) => Ok(two),
-                (Err(Unreadable::Version(version)), Err(_)) => Err(Unreadable::Version(version)),
-                (Err(Unreadable::Damaged), Err(fault)) => Err(fault),
-            };
+        let mut copies = [[0; COPY_BYTES]; COPIES];
+        for (place, copy) in copies.iter_mut().enumerate() {
+            disk.read((place * COPY_BYTES) as u64, copy)?;
         }
-        Ok(newest)
+        let [one, two] = &copies;
+        let is_first = |it: &Self, other: &[u8]| it.generation == 1 && is_blank(other);
+        Ok(match (Self::decode(one), Self::decode(two)) {
+            (Ok(one), Ok(two)) if one.generation == two.generation + 1 => Ok(one),
+            (Ok(one), Ok(two)) if two.generation == one.generation + 1 => Ok(two),
+            (Ok(it), Err(_)) if is_first(&it, two) => Ok(it),
+            (Err(_), Ok(it)) if is_first(&it, one) => Ok(it),
+            (Err(Unreadable::Version(version)), Err(_))
+            | (Err(_), Err(Unreadable::Version(version))) => Err(Unreadable::Version(version)),
+            _ => Err(Unreadable::Damaged),
+        })
     }
 
     /// Writes the next generation over the older copy and makes it durable.
     pub(crate) fn store(&mut self, disk: &dyn Disk) -> io::Result<()> {
         self.generation += 1;
-        disk.write(self.generation % COPIES * COPY_BYTES as u64, &self.encode())?;
+        disk.write(self.generation % COPIES as u64 * COPY_BYTES as u64, &self.encode())?;
         disk.sync()
     }
 
     /// Makes both copies unreadable: what is left of the store is never used again.
     pub(crate) fn destroy(disk: &dyn Disk) -> io::Result<()> {
         for place in 0..COPIES {
-            disk.write(place * COPY_BYTES as u64, &[0; COPY_BYTES])?;
+            disk.write((place * COPY_BYTES) as u64, &[0; COPY_BYTES])?;
         }
         disk.sync()
     }
+}
+
+fn is_blank(copy: &[u8]) -> bool {
+    copy.iter().all(|byte| *byte == 0)
 }
 
 /// Reads a superblock for a fuzzer, as it is and as if its magic, version and checksum were right.
@@ -133,7 +142,7 @@ const MAGIC: &[u8; 16] = b"shellac store\r\n\0";
 /// cache.
 const VERSION: u32 = 2;
 const COPY_BYTES: usize = 4096;
-const COPIES: u64 = 2;
+const COPIES: usize = 2;
 const BODY_BYTES: usize = 56;
 
 #[cfg(test)]

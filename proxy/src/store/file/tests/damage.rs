@@ -15,8 +15,8 @@ use crate::store::file::Service;
 use crate::store::file::device::simulated::{Crash, Random, SimulatedDisk};
 use crate::store::file::error::OpenError;
 use crate::store::file::tiering::{OpenedStore, TieredStore, Tiering};
-use crate::store::file::volume::open::{DATA, FileLimits};
-use crate::store::journal::JournalEntry;
+use crate::store::file::volume::open::{DATA, FileLimits, LOG};
+use crate::store::journal::{JournalEntry, JournalError};
 use crate::store::memory::MemoryLimits;
 use crate::store::{Promote, Store as _};
 use process::clock::Clock;
@@ -124,6 +124,29 @@ fn a_discarded_store_leaves_nothing_that_the_next_one_takes_for_its_own() {
     let store = store.crash(Crash::Kill, &mut Random::of(1));
     assert_eq!(store.store.usage().objects, 1);
     assert!(store.get("/0").is_some());
+}
+
+/// The older copy names the journal's older half, which is sound, but ends before the last purges.
+#[test]
+fn a_damaged_superblock_never_leads_to_a_journal_from_before_a_checkpoint() {
+    let store = SimulatedStore::new(SMALL);
+    let checkpoints = &store.store.volume().journal.checkpoints;
+    let mut number = 0;
+    while checkpoints.value() < 2 {
+        store.purge_tag(&format!("other-{number}")).unwrap();
+        number += 1;
+    }
+    store.put("/purged", &["gone"], b"purged").unwrap();
+    store.store.settle();
+    store.purge_tag("gone").unwrap();
+    let (data, log) = (store.data.bytes(), store.log.bytes());
+    drop(store);
+    assert_eq!(found_in(data.clone(), log.clone(), "undamaged"), 0);
+    for copy in [0, 4096] {
+        let mut damaged = data.clone();
+        damaged[copy + 40] ^= 1;
+        found_in(damaged, log.clone(), &format!("the copy at {copy}"));
+    }
 }
 
 #[test]
@@ -274,6 +297,55 @@ fn a_file_of_another_version_is_refused() {
     }
     let error = open(&limits(folder.path())).unwrap_err();
     assert!(matches!(error, OpenError::OtherVersion { version: 99, .. }), "{error}");
+}
+
+/// Makes this position durable.
+fn keep_position(opened: &OpenedStore, next: i64) -> Result<(), JournalError> {
+    let position = Position { log: log_id(), next, last: None, clean_ms: None };
+    opened.journal.append(JournalEntry::Position(position));
+    block_on(opened.journal.settled())
+}
+
+/// What was cut off is zeros at the next start, which is how a journal ends.
+#[test]
+fn a_journal_that_was_cut_short_between_two_starts_is_not_taken_for_a_whole_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join(LOG);
+    let opened = open(&limits(folder.path())).unwrap();
+    keep_position(&opened, 1).unwrap();
+    let used = std::fs::read(&log).unwrap().iter().rposition(|byte| *byte != 0).unwrap() as u64;
+    keep_position(&opened, 2).unwrap();
+    opened.store.close();
+    drop(opened);
+    let opened = open(&limits(folder.path())).unwrap();
+    assert_eq!(opened.journal.positions().first().map(|it| it.next), Some(2));
+    opened.store.close();
+    drop(opened);
+
+    let file = std::fs::OpenOptions::new().write(true).open(&log).unwrap();
+    file.set_len((used + 1).next_multiple_of(8)).unwrap();
+
+    let opened = open(&limits(folder.path())).unwrap();
+    assert!(opened.journal.recovered().is_none() && opened.journal.positions().is_empty());
+}
+
+/// What is written to the old one is gone with the process.
+#[test]
+fn a_journal_in_whose_place_another_file_was_put_acknowledges_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, copy) = (folder.path().join(LOG), folder.path().join("copy"));
+    let opened = open(&limits(folder.path())).unwrap();
+    keep_position(&opened, 1).unwrap();
+    std::fs::copy(&log, &copy).unwrap();
+    keep_position(&opened, 2).unwrap();
+    std::fs::rename(&copy, &log).unwrap();
+
+    let error = keep_position(&opened, 3).unwrap_err();
+
+    assert!(error.to_string().contains("another file has taken its place"), "{error}");
+    drop(opened);
+    let opened = open(&limits(folder.path())).unwrap();
+    assert!(opened.journal.recovered().is_none());
 }
 
 #[test]

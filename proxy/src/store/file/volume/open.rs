@@ -69,13 +69,19 @@ impl Geometry {
             segment_bytes *= 2;
         }
         let segments = u32::try_from((capacity / segment_bytes).max(4)).unwrap_or(u32::MAX);
-        let half_bytes =
-            (capacity / 64).clamp(HALF_BYTES_MIN, HALF_BYTES_MAX).next_multiple_of(4096);
+        // Of the division alone: a store of the same division is read with the same halves.
+        let half_bytes = (segment_bytes * u64::from(segments) / 64)
+            .clamp(HALF_BYTES_MIN, HALF_BYTES_MAX)
+            .next_multiple_of(4096);
         Self { segment_bytes, segments, half_bytes }
     }
 
     pub(crate) const fn file_bytes(&self) -> u64 {
         SEGMENTS_START + self.segment_bytes * self.segments as u64 + END_BYTES
+    }
+
+    const fn is_of(&self, superblock: &Superblock) -> bool {
+        self.segment_bytes == superblock.segment_bytes && self.segments == superblock.segments
     }
 
     /// Returns the number of dead records that the journal may list, in a quarter of it.
@@ -108,13 +114,24 @@ pub(crate) fn open(limits: &FileLimits, clock: &Clock) -> Result<Opened, OpenErr
     if let Err(Unreadable::Version(version)) = known {
         return Err(OpenError::OtherVersion { path: data_path, version });
     }
+    let log_bytes = log.metadata().map_err(fault(&log_path))?.len();
     reserve(&data, &data_path, geometry.file_bytes())?;
     reserve(&log, &log_path, geometry.half_bytes * 2)?;
     let data: Arc<dyn Disk> =
         Arc::new(FileDisk::mapped(data, geometry.file_bytes()).map_err(fault(&data_path))?);
-    let log: Arc<dyn Disk> = Arc::new(FileDisk::unmapped(log));
-    let usable = known.ok().filter(|_| limits.persists);
-    if usable.is_none() && !is_new {
+    let log: Arc<dyn Disk> = Arc::new(FileDisk::at(log_path, log));
+    let known = known.ok().filter(|_| limits.persists);
+    // Zeros in the place of what was cut off would be read as the journal's end.
+    let is_cut = |it: &Superblock| geometry.is_of(it) && log_bytes != geometry.half_bytes * 2;
+    let usable = known.filter(|it| !is_cut(it));
+    if known.is_some() && usable.is_none() {
+        tracing::error!(
+            path = %limits.path.display(),
+            bytes = log_bytes,
+            expected = geometry.half_bytes * 2,
+            "store.log has another length than it was made with, purges may be lost: starting empty"
+        );
+    } else if usable.is_none() && !is_new {
         tracing::warn!(path = %limits.path.display(), "the store is damaged, or not to be kept: starting empty");
     }
     let seeds = Seeds { key: random(), tag: random() };
@@ -183,12 +200,10 @@ pub(crate) fn open_disks(
     clock: &Clock,
 ) -> io::Result<Opened> {
     let Shape { geometry, entries_max, seeds } = shape;
-    let Geometry { segment_bytes, segments, half_bytes } = geometry;
-    let is_same = |it: &Superblock| it.segment_bytes == segment_bytes && it.segments == segments;
     let mut replayed = None;
-    if let Some(superblock) = usable.filter(is_same) {
+    if let Some(superblock) = usable.filter(|it| geometry.is_of(it)) {
         let store = (superblock.store, superblock.epoch);
-        match Tail::replay(&*disks.log, store, half_bytes)? {
+        match Tail::replay(&*disks.log, store, geometry.half_bytes)? {
             Ok((tail, journal)) => replayed = Some((superblock, tail, journal)),
             Err(damaged) => tracing::error!(%damaged, "purges may be lost: starting empty"),
         }
@@ -308,3 +323,20 @@ const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// Half of it holds past purges, a quarter dead records, and the largest purge fits into the rest.
 const HALF_BYTES_MIN: u64 = 8 << 20;
 const HALF_BYTES_MAX: u64 = 128 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capacities_of_one_division_have_journals_of_one_length() {
+        for capacity in [16_u64 << 20, 600 << 20, 1 << 30, 5 << 30, 100 << 30] {
+            let geometry = Geometry::of(capacity);
+            let next = capacity + geometry.segment_bytes;
+            for other in [capacity + 1, next - 1] {
+                assert_eq!(Geometry::of(other), geometry, "{other}");
+            }
+            assert_ne!(Geometry::of(next), geometry, "{next}");
+        }
+    }
+}
