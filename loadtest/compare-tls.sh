@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# CPU time per memory hit over TLS, with HTTP/1.1 and HTTP/2, and per connection with a full handshake: Shellac, nginx
-# and HAProxy, side by side.
+# CPU time per memory hit over TLS, with HTTP/1.1 and HTTP/2, and per connection with a full handshake: Shellac, nginx,
+# HAProxy and a bare hyper server, side by side.
 #
 # Servers run on core 0 with one worker, clients on core 1, in turn: A B C A B C ... A round's figure is the processor
 # time of the server divided by the requests, or connections, that the client completed. All have the same key and TLS 1.3.
 # Usage: compare-tls.sh [--rounds 3] [--seconds 4] [--sizes "1024 16384"] [--key p256|rsa2048]
-# [--servers "shellac nginx haproxy"] [--connections 32]
+# [--servers "shellac nginx haproxy bare"] [--connections 32]
 
 # shellcheck source-path=SCRIPTDIR source=stage.sh
 source "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
@@ -15,7 +15,7 @@ seconds=4
 connections=32
 sizes='1024 16384'
 key=p256
-names='shellac nginx haproxy'
+names='shellac nginx haproxy bare'
 while (($#)); do
     case $1 in
         --rounds) rounds=$2 ;;
@@ -46,10 +46,12 @@ main() {
     local origin name size
     origin=$(url_of origin)
     for name in $names; do
+        [[ $name == bare ]] && continue
         port_of[$name]=$(free_port)
         "start_${name}_tls" "${port_of[$name]}" "${origin##*:}" taskset -c 0
         pid_of[$name]=$started
     done
+    wants bare && start_bare_tls
     echo && cat "$work/commands"
     for size in $sizes; do
         for name in $names; do
@@ -165,8 +167,25 @@ EOF
     await haproxy "$port"
 }
 
+# One for each size: it knows one page.
+start_bare_tls() {
+    local size
+    for size in $sizes; do
+        start "bare-$size" taskset -c 0 "$binaries/loadtest" bare --size "${size}B" --for 30m \
+            --certificate "$work/certificate.pem" --key "$work/key.pem"
+        pid_of[bare-$size]=$started
+        port_of[bare-$size]=$(url_of "bare-$size")
+        port_of[bare-$size]=${port_of[bare-$size]##*:}
+    done
+}
+
+# Prints under which name a server is filed: bare servers go by size.
+filed() {
+    if [[ $1 == bare ]]; then echo "bare-$2"; else echo "$1"; fi
+}
+
 url() {
-    echo "https://localhost:${port_of[$1]}/size/$2"
+    echo "https://localhost:${port_of[$(filed "$1" "$2")]}/size/$2"
 }
 
 # Dies unless the server answers from its memory over both protocols, with the whole body, and has TLS 1.3.
@@ -179,7 +198,7 @@ check() {
         [[ $length -eq $2 ]] || die "$1 sent $length bytes instead of $2"
         [[ $protocol == "$version" ]] || die "$1 spoke HTTP/$protocol instead of $version"
     done
-    openssl s_client -connect "127.0.0.1:${port_of[$1]}" -servername localhost </dev/null 2>/dev/null |
+    openssl s_client -connect "127.0.0.1:${port_of[$(filed "$1" "$2")]}" -servername localhost </dev/null 2>/dev/null |
         grep -q 'TLSv1.3' || die "$1 does not speak TLS 1.3"
 }
 
@@ -200,9 +219,10 @@ compare() {
 
 measure() {
     local before after requests
-    before=$(ticks "${pid_of[$2]}")
+    local pid=${pid_of[$(filed "$2" "$3")]}
+    before=$(ticks "$pid")
     requests=$("load_$1" "$2" "$3" "$seconds")
-    after=$(ticks "${pid_of[$2]}")
+    after=$(ticks "$pid")
     awk -v ticks=$((after - before)) -v hertz="$(getconf CLK_TCK)" -v requests="$requests" -v seconds="$seconds" \
         'BEGIN { printf "%.2f (%d, %d a second, %.2f s CPU)\n", ticks / hertz * 1e6 / requests, requests, requests / seconds, ticks / hertz }'
 }
@@ -235,16 +255,17 @@ load_http2() {
 print_table() {
     local kind name size better
     printf '\nCPU in µs per hit, or per connection with a full handshake and a hit (%s); median of %s rounds:\n\n' "$key" "$rounds"
-    echo '| kind | bytes | server | µs CPU | ÷ nginx | ÷ haproxy |'
-    echo '|---|---|---|---|---|---|'
+    echo '| kind | bytes | server | µs CPU | ÷ nginx | ÷ haproxy | ÷ bare |'
+    echo '|---|---|---|---|---|---|---|'
     for kind in http1 http2 handshake; do
         for size in $sizes; do
             [[ $kind == handshake && $size != 1024 ]] && continue
             for name in $names; do
                 better=$(median "${micros[$name-$kind-$size]}")
-                printf '| %s | %s | %s | %s | %s | %s |\n' "$kind" "$size" "$name" "$better" \
+                printf '| %s | %s | %s | %s | %s | %s | %s |\n' "$kind" "$size" "$name" "$better" \
                     "$(ratio "$better" "$(median "${micros[nginx-$kind-$size]:-0}")")" \
-                    "$(ratio "$better" "$(median "${micros[haproxy-$kind-$size]:-0}")")"
+                    "$(ratio "$better" "$(median "${micros[haproxy-$kind-$size]:-0}")")" \
+                    "$(ratio "$better" "$(median "${micros[bare-$kind-$size]:-0}")")"
             done
         done
     done

@@ -24,6 +24,7 @@ mod burst;
 mod continuity;
 mod soak;
 mod server;
+mod server_tls;
 mod origin;
 mod bare;
 mod descriptors;

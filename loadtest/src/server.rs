@@ -1,4 +1,5 @@
-//! The accept loop of our little servers: HTTP/1.1 on one thread, with an end in sight.
+//! The accept loop of our little servers: HTTP/1.1 on one thread, by TLS also HTTP/2, with an end in
+//! sight.
 
 use std::convert::Infallible;
 use std::io::{self, Read as _, Write as _};
@@ -15,10 +16,14 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
+
+use crate::server_tls::TlsArguments;
 
 /// Where to listen, and until when.
 #[derive(Args, Debug)]
@@ -32,6 +37,8 @@ pub(crate) struct ServerArguments {
     /// Stop when standard input is closed, too: the server does not outlive who started it.
     #[arg(long)]
     exit_with_stdin: bool,
+    #[command(flatten)]
+    tls: TlsArguments,
 }
 
 /// Serves with `answer` until the lifetime is over.
@@ -43,15 +50,21 @@ where
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot bind {}", arguments.listen))?;
-    writeln!(io::stdout(), "listening on http://{}", listener.local_addr()?)?;
+    let tls = arguments.tls.acceptor()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    writeln!(io::stdout(), "listening on {scheme}://{}", listener.local_addr()?)?;
     tokio::select! {
-        result = accept_forever(listener, answer) => result,
+        result = accept_forever(listener, tls, answer) => result,
         () = sleep(arguments.lifetime) => Ok(()),
         () = stdin_closed(arguments.exit_with_stdin) => Ok(()),
     }
 }
 
-async fn accept_forever<A, F>(listener: TcpListener, answer: A) -> anyhow::Result<()>
+async fn accept_forever<A, F>(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    answer: A,
+) -> anyhow::Result<()>
 where
     A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
@@ -60,7 +73,7 @@ where
     loop {
         let place = Arc::clone(&places).acquire_owned().await?;
         let (stream, _) = listener.accept().await.context("cannot accept")?;
-        let connection = serve_connection(stream, answer.clone());
+        let connection = serve_connection(stream, tls.clone(), answer.clone());
         tokio::spawn(async move {
             connection.await;
             drop(place);
@@ -70,7 +83,7 @@ where
 
 const CONNECTIONS_MAX: usize = 8192;
 
-async fn serve_connection<A, F>(stream: TcpStream, answer: A)
+async fn serve_connection<A, F>(stream: TcpStream, tls: Option<TlsAcceptor>, answer: A)
 where
     A: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
@@ -81,7 +94,15 @@ where
         let answered = answer(request);
         async move { Ok::<_, Infallible>(answered.await) }
     });
-    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.unwrap_or_default();
+    let Some(tls) = tls else {
+        let stream = TokioIo::new(stream);
+        return http1::Builder::new().serve_connection(stream, service).await.unwrap_or_default();
+    };
+    if let Ok(stream) = tls.accept(stream).await {
+        let stream = TokioIo::new(stream);
+        let _left =
+            auto::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await;
+    }
 }
 
 /// Ends with standard input, or never when that was not asked for.
