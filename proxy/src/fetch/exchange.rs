@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response, StatusCode};
 
-use super::freshen::may_confirm;
+use super::freshen::{may_confirm, may_share};
 use super::parts::{Completion, stored_part};
 use super::request::{AskedRange, MIN_REVISION};
 use super::storable::Storable;
@@ -27,13 +27,14 @@ pub(super) struct OriginResponse {
     pub(super) completion: Option<Completion>,
 }
 
-/// Sends the request. It is repeated without conditions after a 304 for another response, or for
-/// one that was hard-purged meanwhile.
+/// Sends the request. It is repeated without conditions after a 304 for another response, for one
+/// that was hard-purged meanwhile, or for one that is not for everybody any more: who waits along
+/// asks for its own.
 pub(super) async fn exchange(task: &FetchTask) -> Result<OriginResponse, OriginError> {
     if let Some(held) = task.usable_stale()
-        && let Some(stored) = held.stored().response()
+        && let Some(old) = held.stored().response()
     {
-        let mut stored = stored.fields.to_map(Show::All, 0);
+        let mut stored = old.fields.to_map(Show::All, 0);
         ContentForm::restore(&mut stored);
         let answer = send(task, conditions(&stored), None).await?;
         if answer.response.status() != StatusCode::NOT_MODIFIED {
@@ -43,6 +44,7 @@ pub(super) async fn exchange(task: &FetchTask) -> Result<OriginResponse, OriginE
         if selects(&stored, fields)
             && task.usable_stale().is_some()
             && is_shared(task, &stored, fields)
+            && may_share(&task.request, old, fields, answer.exchange)
         {
             return Ok(OriginResponse { confirmed: Some(Arc::clone(held)), ..answer });
         }

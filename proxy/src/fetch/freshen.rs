@@ -6,15 +6,16 @@ use std::sync::Arc;
 use http::header::{CONTENT_LENGTH, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
 use http::{Method, StatusCode};
 
+use super::request::FetchRequest;
 use super::storable::{Storable, form_as_received};
 use super::{Fetcher, revision};
 use crate::compression::form::ContentForm;
 use crate::freshness::stored_fields::freshen as freshened_fields;
 use crate::freshness::validation::head_agrees;
-use crate::freshness::{ExchangeTimes, RequestFacts, Uncacheable, judge_ruled};
+use crate::freshness::{ExchangeTimes, Freshness, RequestFacts, Uncacheable, judge_ruled};
 use crate::invalidation::{RunningFetch, Verdict};
 use crate::lookup::{Found, look_up};
-use crate::policy::rules::edited;
+use crate::policy::rules::{ResponseTerms, edited};
 use crate::request::RequestHead;
 use crate::store::{self, Removal, Show, Stored};
 
@@ -82,24 +83,13 @@ pub(super) fn freshen(
     new: NewHead<'_>,
 ) -> Option<Arc<Stored>> {
     let NewHead { fields, birth, exchange } = new;
-    let mut received = edited::undone(old.fields.to_map(Show::All, 0));
-    ContentForm::restore(&mut received);
-    let fields = freshened_fields(&received, fields, exchange.wall_time);
+    let Judged { fields, ruled, freshness } = judged(request, facts, old, fields, exchange);
     // Compression may have been switched on since it was stored.
     let form = match old.fields.form() {
         ContentForm::AsReceived if old.part.is_none() => {
             form_as_received(&request.policy, old.status, &fields, Some(old.body.length()))
         }
         form => form,
-    };
-    let ruled = request.judge(old.status, &fields);
-    let terms = ruled.as_ref().map(|ruled| ruled.lifetimes).unwrap_or_default();
-    let freshness = match &ruled {
-        Some(ruled) if ruled.is_uncacheable => Err(Uncacheable::RuleBypass),
-        _ => {
-            let defaults = &request.policy.freshness;
-            judge_ruled(defaults, &terms, facts, old.status, &fields, exchange)
-        }
     };
     let storable = freshness.and_then(|freshness| {
         Storable::of(fetcher, request, fields, (freshness, form), ruled.as_ref())
@@ -120,6 +110,44 @@ pub(super) fn freshen(
             None
         }
     }
+}
+
+/// Returns whether a 304 lets the response that it confirms be shared any longer.
+pub(super) fn may_share(
+    request: &FetchRequest,
+    old: &store::StoredResponse,
+    not_modified: &HeaderMap,
+    exchange: ExchangeTimes,
+) -> bool {
+    judged(&request.head, &request.facts, old, not_modified, exchange).freshness.is_ok()
+}
+
+/// A stored response with a newer head.
+struct Judged {
+    fields: HeaderMap,
+    ruled: Option<ResponseTerms>,
+    /// The reason, where it may not be stored.
+    freshness: Result<Freshness, Uncacheable>,
+}
+
+fn judged(
+    request: &RequestHead,
+    facts: &RequestFacts,
+    old: &store::StoredResponse,
+    newer: &HeaderMap,
+    exchange: ExchangeTimes,
+) -> Judged {
+    let mut received = edited::undone(old.fields.to_map(Show::All, 0));
+    ContentForm::restore(&mut received);
+    let fields = freshened_fields(&received, newer, exchange.wall_time);
+    let ruled = request.judge(old.status, &fields);
+    let terms = ruled.as_ref().map(|ruled| ruled.lifetimes).unwrap_or_default();
+    let freshness = if ruled.as_ref().is_some_and(|ruled| ruled.is_uncacheable) {
+        Err(Uncacheable::RuleBypass)
+    } else {
+        judge_ruled(&request.policy.freshness, &terms, facts, old.status, &fields, exchange)
+    };
+    Judged { fields, ruled, freshness }
 }
 
 /// Returns whether no purge has overtaken this validation: the new head may no longer carry the tag

@@ -275,3 +275,39 @@ async fn a_304_that_drops_the_tag_of_a_purge_on_its_way_brings_nothing_back() {
     );
     assert_eq!(proxy.get("/a").await.text(), "new");
 }
+
+/// What the origin confirmed to one client is no answer to those who waited along.
+#[tokio::test]
+async fn a_304_that_forbids_storing_is_followed_by_a_whole_request_for_each() {
+    for (name, value) in
+        [("cache-control", "private"), ("cache-control", "no-store"), ("set-cookie", "sid=1")]
+    {
+        let origin = Origin::start().await;
+        let gate = Gate::closed();
+        let forbidding = |reply: Reply| reply.field("etag", "\"1\"").field(name, value);
+        let own = forbidding(ok("own"));
+        origin.on_each(
+            "/a",
+            [
+                cacheable("shared").field("etag", "\"1\""),
+                forbidding(not_modified()).after(&gate),
+                own.clone(),
+                own.clone(),
+                own,
+            ],
+        );
+        let proxy = Proxy::start(&origin);
+        proxy.get("/a").await;
+        proxy.advance(61);
+        let mut first = proxy.begin("/a", &[]).await;
+        origin.seen("/a", 2).await;
+        let mut second = proxy.begin("/a", &[]).await;
+        gate.open();
+
+        for answer in [first.answer().await, second.answer().await, proxy.get("/a").await] {
+            assert_eq!((answer.text(), answer.field(name).unwrap()), ("own", value.to_owned()));
+            assert!(!answer.cache_status().contains("stored"), "{}", answer.cache_status());
+        }
+        assert_eq!(origin.count("/a"), 5, "{value}");
+    }
+}
