@@ -1,4 +1,4 @@
-//! The accept loop of our little servers: HTTP/1.1 on one thread, by TLS also HTTP/2, with an end in
+//! The accept loop of our little servers: one thread, HTTP/1.1, by TLS also HTTP/2, and an end in
 //! sight.
 
 use std::convert::Infallible;

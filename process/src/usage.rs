@@ -95,7 +95,7 @@ impl ProcessUsage {
 /// In hundredths of seconds, in which the kernel counts for programs whatever its own clock is
 /// (`USER_HZ`).
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Times {
+struct ProcessTimes {
     cpu: u64,
     /// Since the machine was started.
     started: u64,
@@ -103,13 +103,13 @@ struct Times {
 
 /// Reads utime, stime and starttime of `proc_pid_stat(5)`. The name of the process may hold
 /// anything.
-fn times(stat: &str) -> Option<Times> {
+fn times(stat: &str) -> Option<ProcessTimes> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     let started = fields.nth(6)?.parse().ok()?;
-    Some(Times { cpu: user + system, started })
+    Some(ProcessTimes { cpu: user + system, started })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "hundredths of seconds since 1970 fit 52 bits")]
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn the_kernels_files_are_read_whatever_the_name_of_the_process() {
         let stat = "42 (a) b) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 1 0 777 1";
-        assert_eq!(times(stat), Some(Times { cpu: 300, started: 777 }));
+        assert_eq!(times(stat), Some(ProcessTimes { cpu: 300, started: 777 }));
         assert_eq!(times(""), None);
         let status = "Name:\tx\nVmRSS:\t   2048 kB\nThreads:\t7\n";
         assert_eq!((kilobytes(status, "VmRSS:"), number(status, "Threads:")), (2 << 20, 7));
