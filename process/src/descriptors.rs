@@ -2,6 +2,17 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// Returns how many of this many client connections the system's limit allows: it keeps a quarter of
+/// the descriptors for origins, the admin listener and files.
+pub fn affordable_connections(connections_max: usize) -> usize {
+    affordable(connections_max, getrlimit(Resource::Nofile).maximum)
+}
+
+fn affordable(connections_max: usize, limit: Option<u64>) -> usize {
+    let allowed = limit.map(|limit| usize::try_from(limit - limit / KEPT).unwrap_or(usize::MAX));
+    allowed.map_or(connections_max, |allowed| connections_max.min(allowed))
+}
+
 /// Raises the limit on file descriptors for this many connections, as far as the system allows.
 pub fn raise_descriptor_limit(connections_max: usize) {
     let limit = getrlimit(Resource::Nofile);
@@ -17,7 +28,24 @@ pub fn raise_descriptor_limit(connections_max: usize) {
         tracing::warn!(
             limit = target,
             wanted,
+            connections = affordable(connections_max, Some(target)),
             "few file descriptors: raise the hard limit, or lower limits.max_connections"
         );
+    }
+}
+
+/// The share of all descriptors that clients do not get.
+const KEPT: u64 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_leave_a_quarter_of_the_descriptors() {
+        assert_eq!(affordable(20_000, Some(256)), 192);
+        assert_eq!(affordable(20_000, Some(1 << 20)), 20_000);
+        assert_eq!(affordable(20_000, None), 20_000);
+        assert_eq!(affordable(20_000, Some(0)), 0);
     }
 }

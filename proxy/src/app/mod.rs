@@ -43,6 +43,7 @@ use crate::store::journal::Journal;
 use crate::store::memory::MemoryStore;
 use crate::store::{Removal, Store};
 use process::clock::Clock;
+use process::descriptors::affordable_connections;
 use process::timestamp::Timestamp;
 use settings::{Config, ListenSettings, StorageKind};
 
@@ -345,7 +346,7 @@ impl App {
         self.logs.configure(config);
         #[cfg(feature = "otlp")]
         self.spans.configure(config);
-        self.listeners.permits.resize(config.limits.max_connections);
+        self.listeners.permits.resize(affordable_connections(config.limits.max_connections));
         self.front.cache.resize_tunnels(config.limits.max_connections);
         self.front.cache.fetcher().resize(fetch_limits(config));
     }
@@ -440,7 +441,7 @@ fn listeners(
 ) -> Arc<Listeners<Front>> {
     Arc::new(Listeners {
         clock: clock.clone(),
-        permits: Limit::new(config.limits.max_connections),
+        permits: Limit::new(affordable_connections(config.limits.max_connections)),
         metrics: ListenerMetrics::default(),
         handler: Arc::clone(front),
         drain,
