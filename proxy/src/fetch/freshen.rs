@@ -14,6 +14,7 @@ use crate::freshness::stored_fields::freshen as freshened_fields;
 use crate::freshness::validation::head_agrees;
 use crate::freshness::{ExchangeTimes, Freshness, RequestFacts, Uncacheable, judge_ruled};
 use crate::invalidation::{RunningFetch, Verdict};
+use crate::key::vary::{self, VaryStar};
 use crate::lookup::{Found, look_up};
 use crate::policy::rules::{ResponseTerms, edited};
 use crate::request::RequestHead;
@@ -119,7 +120,8 @@ pub(super) fn may_share(
     not_modified: &HeaderMap,
     exchange: ExchangeTimes,
 ) -> bool {
-    judged(&request.head, &request.facts, old, not_modified, exchange).freshness.is_ok()
+    let judged = judged(&request.head, &request.facts, old, not_modified, exchange);
+    judged.freshness.is_ok() && !matches!(vary::named(&judged.fields), Err(VaryStar::Star))
 }
 
 /// A stored response with a newer head.

@@ -279,9 +279,12 @@ async fn a_304_that_drops_the_tag_of_a_purge_on_its_way_brings_nothing_back() {
 /// What the origin confirmed to one client is no answer to those who waited along.
 #[tokio::test]
 async fn a_304_that_forbids_storing_is_followed_by_a_whole_request_for_each() {
-    for (name, value) in
-        [("cache-control", "private"), ("cache-control", "no-store"), ("set-cookie", "sid=1")]
-    {
+    for (name, value) in [
+        ("cache-control", "private"),
+        ("cache-control", "no-store"),
+        ("set-cookie", "sid=1"),
+        ("vary", "*"),
+    ] {
         let origin = Origin::start().await;
         let gate = Gate::closed();
         let forbidding = |reply: Reply| reply.field("etag", "\"1\"").field(name, value);
