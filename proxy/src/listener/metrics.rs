@@ -33,9 +33,13 @@ pub struct ListenerMetrics {
     by_limit: [Counter; LIMITS.len()],
     /// Connections that were closed because their peer had as many as it may have.
     pub(super) over_peer_limit: Counter,
+    /// Connections that waited until another one ended.
+    waited: Counter,
     pub(super) headers: HeaderCounts,
     pub(super) claims: Arc<UntrustedClaims>,
     last_exhausted: Mutex<Option<Instant>>,
+    /// What was said of connections that waited.
+    wait_log: Mutex<Recurring>,
     /// What was said of cuts, by limit.
     cut_log: Mutex<[Recurring; LIMITS.len()]>,
 }
@@ -83,6 +87,19 @@ impl ListenerMetrics {
         }
     }
 
+    /// Counts a connection that waits for another one to end, because as many are open as `limit`
+    /// allows. It is logged once in a while.
+    pub(super) fn count_wait(&self, limit: &str) {
+        self.waited.add(1);
+        if let Some(count) = self.wait_log.lock().fail(Instant::now()) {
+            tracing::warn!(
+                limit,
+                count,
+                "as many connections as may be are open: clients wait until one ends"
+            );
+        }
+    }
+
     pub(crate) fn families(&self, connections: usize) -> Vec<Family> {
         let [headers, refused] = self.headers.families();
         vec![
@@ -117,6 +134,11 @@ impl ListenerMetrics {
                 "shellac_http_connections_accepted",
                 "Client connections",
                 self.accepted.value(),
+            ),
+            Family::counter(
+                "shellac_http_connections_waited",
+                "Client connections that waited for another to end, because of limits.max_connections",
+                self.waited.value(),
             ),
             Family::labelled(
                 "shellac_http_cuts",

@@ -50,6 +50,8 @@ pub struct Listeners<H> {
     pub clock: Clock,
     /// One permit for each client connection.
     pub permits: Arc<Limit>,
+    /// What bounds the permits, for the log.
+    pub limit: &'static str,
     pub metrics: ListenerMetrics,
     pub handler: Arc<H>,
     pub drain: Drain,
@@ -139,6 +141,7 @@ impl<H: Handler> Listeners<H> {
         if let Some(permit) = self.permits.try_acquire() {
             return Some(permit);
         }
+        self.metrics.count_wait(self.limit);
         let over = async {
             self.drain.begun().await;
             if self.drain.is_handing_over() {

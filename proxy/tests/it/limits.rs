@@ -177,6 +177,8 @@ async fn beyond_the_limit_connections_wait_until_another_one_ends() {
 
     assert_eq!(second.answer().await.status(), 200);
     assert_eq!(proxy.app.listeners.metrics.accepted.value(), 2);
+    let metrics = proxy.ask_admin("GET", "/metrics", &[], "").await;
+    assert!(metrics.text().contains("shellac_http_connections_waited_total 1\n"));
 }
 
 #[tokio::test]
