@@ -2,8 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Returns how many of this many client connections the system's limit allows: it keeps a quarter of
-/// the descriptors for origins, the admin listener and files.
+/// Returns how many of this many client connections the system's limit on descriptors allows: a
+/// quarter is kept for origins, the admin listener and files.
 pub fn affordable_connections(connections_max: usize) -> usize {
     affordable(connections_max, getrlimit(Resource::Nofile).maximum)
 }
