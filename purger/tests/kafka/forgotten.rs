@@ -3,8 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -21,32 +20,29 @@ fn a_purger_asks_again_after_it_was_told_of_no_brokers() {
     let brokers = format!("brokers = [\"{}\"]", broker.address);
     let nobody = ["127.0.0.1:9".parse().unwrap()];
     let _purger = Purgers::connecting(&brokers, &[TOPIC], &nobody, "").start("purger");
-    let mut left = Instant::now();
-    until("it is told of no brokers, and leaves", || {
-        if !broker.is_left() {
-            left = Instant::now(); // a connection that was being made asks once more
-        }
-        left.elapsed() > GONE
+    until("it is told of no brokers", || broker.told().is_some());
+    until("it asks again, long after", || {
+        let (told, asked) = broker.told().unwrap();
+        asked.duration_since(told) > GONE
     });
-    let asked = broker.asked();
-    until("it asks again", || broker.asked() > asked);
 }
 
 /// Answers questions for topics, and nothing else. It names itself so many times, then nobody.
 struct ForgetfulBroker {
     address: SocketAddr,
-    talks: Arc<Talks>,
+    questions: Arc<Mutex<Questions>>,
 }
 
+/// The questions for the topic.
 #[derive(Default)]
-struct Talks {
-    asked: AtomicU32,
-    /// The connections on which somebody has asked for the topic.
-    open: AtomicU32,
+struct Questions {
+    count: u32,
+    /// When it was first said that there are no brokers, and when somebody asked last.
+    told: Option<(Instant, Instant)>,
 }
 
-/// Somebody who is away so long does not come back by himself.
-const GONE: Duration = Duration::from_secs(2);
+/// Connections that were being made when somebody was told may ask once more until then.
+const GONE: Duration = Duration::from_secs(5);
 const NAMES_ITSELF: u32 = 4;
 
 impl ForgetfulBroker {
@@ -54,33 +50,37 @@ impl ForgetfulBroker {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let talks = Arc::<Talks>::default();
-        let theirs = Arc::clone(&talks);
+        let questions = Arc::<Mutex<Questions>>::default();
+        let theirs = Arc::clone(&questions);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let talks = Arc::clone(&theirs);
-                thread::spawn(move || {
-                    let mut has_asked = false;
-                    let _ended = serve(client, address.port(), &talks, &mut has_asked);
-                    talks.open.fetch_sub(u32::from(has_asked), Ordering::SeqCst);
-                });
+                let questions = Arc::clone(&theirs);
+                thread::spawn(move || serve(client, address.port(), &questions));
             }
         });
-        Self { address, talks }
+        Self { address, questions }
     }
 
-    fn asked(&self) -> u32 {
-        self.talks.asked.load(Ordering::SeqCst)
+    fn told(&self) -> Option<(Instant, Instant)> {
+        self.questions.lock().unwrap().told
     }
+}
 
-    /// Returns whether nobody is there who has asked for the topic, after it named no brokers.
-    fn is_left(&self) -> bool {
-        self.asked() > NAMES_ITSELF && self.talks.open.load(Ordering::SeqCst) == 0
+impl Questions {
+    /// Notes a question; returns whether it is answered with a broker.
+    fn ask(&mut self) -> bool {
+        self.count += 1;
+        if self.count <= NAMES_ITSELF {
+            return true;
+        }
+        let now = Instant::now();
+        self.told = Some((self.told.map_or(now, |(told, _)| told), now));
+        false
     }
 }
 
 /// Answers on one connection until it ends: `size key version correlation ...`.
-fn serve(mut client: TcpStream, port: u16, talks: &Talks, has_asked: &mut bool) -> Option<()> {
+fn serve(mut client: TcpStream, port: u16, questions: &Mutex<Questions>) -> Option<()> {
     loop {
         let mut size = [0; 4];
         client.read_exact(&mut size).ok()?;
@@ -89,13 +89,8 @@ fn serve(mut client: TcpStream, port: u16, talks: &Talks, has_asked: &mut bool) 
         if request.get(..2)? != METADATA.to_be_bytes() {
             continue;
         }
-        let mut names_itself = true;
-        if request.ends_with(&text(TOPIC)) {
-            if !std::mem::replace(has_asked, true) {
-                talks.open.fetch_add(1, Ordering::SeqCst);
-            }
-            names_itself = talks.asked.fetch_add(1, Ordering::SeqCst) < NAMES_ITSELF;
-        }
+        let is_of_topic = request.ends_with(&text(TOPIC));
+        let names_itself = !is_of_topic || questions.lock().unwrap().ask();
         let mut answer = request.get(4..8)?.to_vec();
         answer.extend(metadata(names_itself.then_some(port)));
         let size = u32::try_from(answer.len()).ok()?;
