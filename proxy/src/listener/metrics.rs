@@ -91,7 +91,8 @@ impl ListenerMetrics {
     /// allows. It is logged once in a while.
     pub(super) fn count_wait(&self, limit: &str) {
         self.waited.add(1);
-        if let Some(count) = self.wait_log.lock().fail(Instant::now()) {
+        let due = self.wait_log.lock().fail(Instant::now());
+        if let Some(count) = due {
             tracing::warn!(
                 limit,
                 count,
