@@ -24,7 +24,7 @@ async fn no_response_is_used_when_its_lease_ran_out_while_the_process_was_stoppe
     let settings = format!(
         "workers = 2\n[[listen]]\naddress = \"127.0.0.1:0\"\n[admin]\nlisten = [\"127.0.0.1:0\"]\n\
          [origin.app]\nservers = [\"{}\"]\n[storage.memory]\ncapacity = \"64MiB\"\n\
-         [purge.log]\nlease = \"1s\"\non_expiry = \"validate\"\n",
+         [purge.log]\nlease = \"3s\"\non_expiry = \"validate\"\n",
         origin.address
     );
     let program = Program::start(&settings, &[]).await;
@@ -83,6 +83,6 @@ async fn deliver(program: &Program, start: Option<&str>) {
     assert_eq!(answer.status(), 200, "{}", answer.text());
 }
 
-const LEASE: Duration = Duration::from_secs(1);
+const LEASE: Duration = Duration::from_secs(3);
 const CLIENTS: usize = 16;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
