@@ -67,18 +67,7 @@ start_all() {
         pid_of[$name]=$started
     done
     wants bare || return 0
-    # It has one body: one server per size; those that wait take no processor time.
-    for size in $sizes; do
-        start "bare-$size" taskset -c 0 "$binaries/loadtest" bare --size "${size}B" --for 30m
-        pid_of[bare-$size]=$started
-        port_of[bare-$size]=$(url_of "bare-$size")
-        port_of[bare-$size]=${port_of[bare-$size]##*:}
-    done
-}
-
-# Prints under which name a server is filed: bare servers go by size.
-filed() {
-    if [[ $1 == bare ]]; then echo "bare-$2"; else echo "$1"; fi
+    start_bare
 }
 
 url() {

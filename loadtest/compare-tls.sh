@@ -51,7 +51,7 @@ main() {
         "start_${name}_tls" "${port_of[$name]}" "${origin##*:}" taskset -c 0
         pid_of[$name]=$started
     done
-    wants bare && start_bare_tls
+    wants bare && start_bare --certificate "$work/certificate.pem" --key "$work/key.pem"
     echo && cat "$work/commands"
     for size in $sizes; do
         for name in $names; do
@@ -165,23 +165,6 @@ backend app
 EOF
     start haproxy "$@" haproxy -f "$work/haproxy.cfg"
     await haproxy "$port"
-}
-
-# One for each size: it knows one page.
-start_bare_tls() {
-    local size
-    for size in $sizes; do
-        start "bare-$size" taskset -c 0 "$binaries/loadtest" bare --size "${size}B" --for 30m \
-            --certificate "$work/certificate.pem" --key "$work/key.pem"
-        pid_of[bare-$size]=$started
-        port_of[bare-$size]=$(url_of "bare-$size")
-        port_of[bare-$size]=${port_of[bare-$size]##*:}
-    done
-}
-
-# Prints under which name a server is filed: bare servers go by size.
-filed() {
-    if [[ $1 == bare ]]; then echo "bare-$2"; else echo "$1"; fi
 }
 
 url() {

@@ -102,6 +102,22 @@ prepare_servers() {
     fi
 }
 
+# Starts a bare server for each of $sizes, as it has one body: start_bare [OPTION ...]. Those that wait take no processor time.
+start_bare() {
+    local size
+    for size in $sizes; do
+        start "bare-$size" taskset -c 0 "$binaries/loadtest" bare --size "${size}B" --for 30m "$@"
+        pid_of[bare-$size]=$started
+        port_of[bare-$size]=$(url_of "bare-$size")
+        port_of[bare-$size]=${port_of[bare-$size]##*:}
+    done
+}
+
+# Prints under which name a server is filed: bare servers go by size.
+filed() {
+    if [[ $1 == bare ]]; then echo "bare-$2"; else echo "$1"; fi
+}
+
 # Prints the median of a list of numbers, the lower one of two: median "NUMBERS".
 median() {
     # shellcheck disable=SC2086 # a list of numbers

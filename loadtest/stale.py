@@ -57,20 +57,7 @@ class Trial:
         return time.monotonic() >= self.ends
 
     async def origin(self, reader, writer):
-        """Answers `/p/N` with the number of that page, some of them late."""
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                page = int(re.match(rb"GET /p/(\d+) ", head)[1])
-                number = self.numbers[page]
-                await asyncio.sleep(self.random.choice([0, 0, 0.001, 0.02]))
-                body = f"{number} {'x' * self.random.choice([10, 2000, 40000])}".encode()
-                fields = f"cache-control: max-age=3600\r\nsurrogate-key: t{page % TAGS} s{page % SECTIONS}\r\n"
-                writer.write(f"HTTP/1.1 200 OK\r\n{fields}content-length: {len(body)}\r\n\r\n".encode() + body)
-        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
-            pass  # the proxy, or the trial, has ended
-        finally:
-            writer.close()
+        await serve_pages(self, reader, writer)
 
     async def client(self):
         """Asks for pages, some much more often than others, on a connection that is kept as long as it may be."""
@@ -206,6 +193,23 @@ class Trial:
                 self.process.wait()
         with open(f"{folder}/log", errors="replace") as log:
             self.counts["panics"] = log.read().count("panicked at")
+
+
+async def serve_pages(trial, reader, writer):
+    """Answers `/p/N` with the number of that page, some of them late."""
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            page = int(re.match(rb"GET /p/(\d+) ", head)[1])
+            number = trial.numbers[page]
+            await asyncio.sleep(trial.random.choice([0, 0, 0.001, 0.02]))
+            body = f"{number} {'x' * trial.random.choice([10, 2000, 40000])}".encode()
+            fields = f"cache-control: max-age=3600\r\nsurrogate-key: t{page % TAGS} s{page % SECTIONS}\r\n"
+            writer.write(f"HTTP/1.1 200 OK\r\n{fields}content-length: {len(body)}\r\n\r\n".encode() + body)
+    except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+        pass  # the proxy, or the trial, has ended
+    finally:
+        writer.close()
 
 
 async def exchange(connection, method, path, document=None):

@@ -25,9 +25,9 @@ import sys
 import tempfile
 import time
 
-from stale import STORAGE, exchange, free_port
+from stale import STORAGE, TAGS, exchange, free_port, serve_pages
 
-PAGES, TAGS, PARTITIONS, PROXIES = 3000, 50, 4, 2
+PAGES, PARTITIONS, PROXIES = 3000, 4, 2
 DELIVERY_MAX = 120  # seconds from the last event until every proxy has all
 FAULTS = ["purger", "kill", "freeze", "upgrade", "broker"]
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -98,19 +98,7 @@ class Trial:
             config.write(f'slow_after = "2s"\nwindow = 500\n[purger.targets]\nurls = [{urls}]\n')
 
     async def origin(self, reader, writer):
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                page = int(re.match(rb"GET /p/(\d+) ", head)[1])
-                number = self.numbers[page]
-                await asyncio.sleep(self.random.choice([0, 0.001, 0.02]))
-                body = f"{number} {'x' * self.random.choice([10, 2000])}".encode()
-                fields = f"cache-control: max-age=3600\r\nsurrogate-key: t{page % TAGS}\r\n"
-                writer.write(f"HTTP/1.1 200 OK\r\n{fields}content-length: {len(body)}\r\n\r\n".encode() + body)
-        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
-            pass  # the proxy, or the trial, has ended
-        finally:
-            writer.close()
+        await serve_pages(self, reader, writer)
 
     def event(self):
         """Makes an event, and counts up the pages that it names."""
