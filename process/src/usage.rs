@@ -5,7 +5,7 @@ use std::fs;
 
 use rustix::process::{Resource, getrlimit};
 
-/// What a process has used, and may use.
+/// The resources that a process has used, and may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ProcessUsage {
     /// User and system time, in seconds.

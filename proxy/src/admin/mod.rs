@@ -92,7 +92,7 @@ pub fn listeners(app: Arc<App>) -> Arc<Listeners<Admin>> {
     Arc::new(Listeners {
         clock: app.clock().clone(),
         permits: Limit::new(CONNECTIONS_MAX),
-        limit: "256 connections to the admin listener",
+        limit: "connections of the admin listener",
         metrics: ListenerMetrics::default(),
         handler: Arc::new(Admin { app }),
         drain: Drain::default(),

@@ -442,7 +442,7 @@ fn listeners(
     Arc::new(Listeners {
         clock: clock.clone(),
         permits: Limit::new(affordable_connections(config.limits.max_connections)),
-        limit: "limits.max_connections",
+        limit: "limits.max_connections, or three quarters of the open files (LimitNOFILE)",
         metrics: ListenerMetrics::default(),
         handler: Arc::clone(front),
         drain,

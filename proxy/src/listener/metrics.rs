@@ -38,7 +38,7 @@ pub struct ListenerMetrics {
     pub(super) headers: HeaderCounts,
     pub(super) claims: Arc<UntrustedClaims>,
     last_exhausted: Mutex<Option<Instant>>,
-    /// What was said of connections that waited.
+    /// The lines about connections that waited.
     wait_log: Mutex<Recurring>,
     /// What was said of cuts, by limit.
     cut_log: Mutex<[Recurring; LIMITS.len()]>,
@@ -96,7 +96,8 @@ impl ListenerMetrics {
             tracing::warn!(
                 limit,
                 count,
-                "as many connections as may be are open: clients wait until one ends"
+                "as many connections as may be are open: clients wait until one ends; raise the limit \
+                where it can be set, or close idle ones"
             );
         }
     }

@@ -50,7 +50,7 @@ pub struct Listeners<H> {
     pub clock: Clock,
     /// One permit for each client connection.
     pub permits: Arc<Limit>,
-    /// What bounds the permits, for the log.
+    /// The words of the log for the limit on permits.
     pub limit: &'static str,
     pub metrics: ListenerMetrics,
     pub handler: Arc<H>,

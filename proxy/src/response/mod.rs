@@ -151,7 +151,7 @@ impl<'a> Responder<'a> {
     ) -> Response<ResponseBody> {
         let mut fields = head.fields;
         let age = head.freshness.map_or(0, |freshness| freshness.age(now).as_secs());
-        // What is compressed of a stored response arrives, and is a hit.
+        // A stored response that is being compressed arrives, and is a hit.
         if age > 0 || matches!(status, CacheStatus::Hit { .. }) {
             fields.insert(AGE, HeaderValue::from(age));
         }

@@ -276,7 +276,7 @@ async fn a_304_that_drops_the_tag_of_a_purge_on_its_way_brings_nothing_back() {
     assert_eq!(proxy.get("/a").await.text(), "new");
 }
 
-/// What the origin confirmed to one client is no answer to those who waited along.
+/// A confirmation to one client is no answer to those who waited along.
 #[tokio::test]
 async fn a_304_that_forbids_storing_is_followed_by_a_whole_request_for_each() {
     for (name, value) in [

@@ -306,7 +306,7 @@ fn keep_position(opened: &OpenedStore, next: i64) -> Result<(), JournalError> {
     block_on(opened.journal.settled())
 }
 
-/// What was cut off is zeros at the next start, which is how a journal ends.
+/// The part that was cut off is zeros at the next start, which is how a journal ends.
 #[test]
 fn a_journal_that_was_cut_short_between_two_starts_is_not_taken_for_a_whole_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -329,7 +329,7 @@ fn a_journal_that_was_cut_short_between_two_starts_is_not_taken_for_a_whole_one(
     assert!(opened.journal.recovered().is_none() && opened.journal.positions().is_empty());
 }
 
-/// What is written to the old one is gone with the process.
+/// The process takes with it all that it writes to the old one.
 #[test]
 fn a_journal_in_whose_place_another_file_was_put_acknowledges_nothing() {
     let folder = tempfile::tempdir().unwrap();
