@@ -146,7 +146,7 @@ upgrade_nginx() {
 
 has_new_main() {
     local new
-    new=$(<"$work/nginx/pid") && [[ $new != "$1" ]] && pgrep -P "$new" >/dev/null && echo "$new" >"$work/nginx.main"
+    new=$(cat "$work/nginx/pid") && [[ $new != "$1" ]] && pgrep -P "$new" >/dev/null && echo "$new" >"$work/nginx.main"
 }
 
 gone() {
