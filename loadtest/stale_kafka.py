@@ -119,19 +119,39 @@ class Trial:
         return event
 
     async def write_events(self):
+        lines, producer = [], await self.start_producer()
+        for number in range(self.options.events):
+            lines.append(f"k{self.random.randrange(1000)}|{json.dumps(self.event())}\n".encode())
+            producer.stdin.write(lines[-1])
+            if number % 500 == 499:
+                producer = await self.written_by(producer, lines)
+                await asyncio.gather(*[self.read_some(proxy) for proxy in self.proxies])
+        while True:
+            producer = await self.written_by(producer, lines)
+            producer.stdin.close()
+            if await producer.wait() == 0:
+                break
+        self.written += self.options.events
+
+    async def written_by(self, producer, lines):
+        """Waits until the producer has taken the lines. One that broke (Kafka 0.9's may while it retries) has a successor, which writes all again."""
+        while True:
+            try:
+                await producer.stdin.drain()
+                if producer.returncode is None:
+                    return producer
+            except ConnectionError:
+                await producer.wait()
+            self.counts["producers that broke"] += 1
+            producer = await self.start_producer()
+            producer.stdin.writelines(lines)
+
+    async def start_producer(self):
         command = [f"{ROOT}/target/kafka/dist/bin/kafka-console-producer.sh", "--broker-list", f"127.0.0.1:{self.broker}", "--topic", TOPIC]
         command += ["--property", "parse.key=true", "--property", "key.separator=|", "--request-required-acks", "-1"]
         command += ["--message-send-max-retries", "1000", "--retry-backoff-ms", "200", "--request-timeout-ms", "60000"]
         with open(f"{self.folder}/producer.log", "ab") as log:
-            producer = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=log, stderr=log)
-        for number in range(self.options.events):
-            producer.stdin.write(f"k{self.random.randrange(1000)}|{json.dumps(self.event())}\n".encode())
-            if number % 500 == 499:
-                await producer.stdin.drain()
-                await asyncio.gather(*[self.read_some(proxy) for proxy in self.proxies])
-        producer.stdin.close()
-        await producer.wait()
-        self.written += self.options.events
+            return await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=log, stderr=log)
 
     async def read_some(self, proxy):
         for _ in range(150):

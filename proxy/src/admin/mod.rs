@@ -96,6 +96,7 @@ pub fn listeners(app: Arc<App>) -> Arc<Listeners<Admin>> {
         metrics: ListenerMetrics::default(),
         handler: Arc::new(Admin { app }),
         drain: Drain::default(),
+        open: Arc::default(),
         stalls: Arc::default(),
         peers: Arc::default(),
     })

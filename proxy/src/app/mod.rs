@@ -446,6 +446,7 @@ fn listeners(
         metrics: ListenerMetrics::default(),
         handler: Arc::clone(front),
         drain,
+        open: Arc::default(),
         stalls: Arc::default(),
         peers: Arc::default(),
     })

@@ -40,6 +40,8 @@ pub struct Activity {
     is_among_stalls: AtomicBool,
     /// It is cut because too much is held for clients that take little.
     is_cut: AtomicBool,
+    /// Its place is wanted for another one: it is to close if it is idle.
+    is_unwanted: AtomicBool,
     /// The streams of HTTP/2.
     pub(super) streams: Mutex<Streams>,
     /// Requests that are being answered and answers that are being streamed.
@@ -89,6 +91,7 @@ impl Activity {
             taken: AtomicU64::new(0),
             is_among_stalls: AtomicBool::new(false),
             is_cut: AtomicBool::new(false),
+            is_unwanted: AtomicBool::new(false),
             streams: Mutex::new(Streams::new()),
             busy: AtomicU32::new(0),
             ending: AtomicU64::new(0),
@@ -176,6 +179,35 @@ impl Activity {
     /// Returns whether it is to be cut at once.
     pub(super) fn is_cut(&self) -> bool {
         self.is_cut.load(Ordering::Relaxed)
+    }
+
+    /// Has it close, if it is idle when its task looks. The task has to be woken.
+    pub(super) fn make_unwanted(&self) {
+        self.is_unwanted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_unwanted(&self) -> bool {
+        self.is_unwanted.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether it is to close for another one. One that has been used since it was asked to
+    /// is left in peace.
+    pub(super) fn makes_room(&self) -> bool {
+        self.is_unwanted()
+            && self.is_unwanted.swap(false, Ordering::Relaxed)
+            && self.idle_for().is_some()
+    }
+
+    /// Returns for how long nothing has been begun, answered or sent on it; `None`: something is.
+    pub(super) fn idle_for(&self) -> Option<Duration> {
+        let is_set = |cell: &AtomicU64| cell.load(Ordering::Relaxed) != 0;
+        let is_used = is_set(&self.blocked)
+            || is_set(&self.head_begun)
+            || is_set(&self.ending)
+            || self.is_busy()
+            || self.protocol == Protocol::Http2 && self.streams.lock().is_any_open();
+        let moved = Timestamp::from_millis(self.moved.load(Ordering::Relaxed));
+        (!is_used).then(|| self.clock.now().since(moved))
     }
 
     pub fn on_request(&self) {

@@ -37,6 +37,7 @@ pub async fn serve<H: Handler>(
     listener: ListenerId,
 ) {
     let rules = listeners.handler.rules(listener);
+    let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     // One that was queued with its request when the drain began is not idle.
     let mut has_input = stream.has_input();
     let admitted = tokio::select! {
@@ -50,7 +51,10 @@ pub async fn serve<H: Handler>(
         Arc::make_mut(&mut peer).is_secure = true;
         secured.is_http2
     } else {
-        let begins = begins(&listeners, &mut stream, &rules, has_input).await;
+        // Nothing tells yet that it is HTTP/2.
+        let activity = Activity::new(listeners.clock.clone(), Protocol::Http1);
+        let _open = listeners.open.add(&activity, &waker);
+        let begins = begins(&listeners, &mut stream, &rules, &activity, has_input).await;
         let Some(is_http2) = begins else { return };
         has_input |= rules.http2 == Http2::Cleartext;
         is_http2
@@ -60,6 +64,7 @@ pub async fn serve<H: Handler>(
     let _http2 = is_http2.then(|| metrics.http2.enter());
     let protocol = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
     let activity = Activity::new(listeners.clock.clone(), protocol);
+    let _open = listeners.open.add(&activity, &waker);
     let exchange = Arc::new(ExchangeState::default());
     let shared = Arc::clone(&exchange);
     let connection =
@@ -87,13 +92,16 @@ pub async fn serve<H: Handler>(
 }
 
 /// Waits for the first bytes, where they decide the protocol, and returns whether they are those of
-/// HTTP/2. `None`: none have come, and idle connections are closed.
+/// HTTP/2. `None`: none have come, and it is closed as idle.
 async fn begins<H: Handler>(
     listeners: &Listeners<H>,
     stream: &mut Transport,
     rules: &ConnectionRules,
+    activity: &Activity,
     mut has_input: bool,
 ) -> Option<bool> {
+    let unwanted =
+        || poll_fn(|_| if activity.makes_room() { Poll::Ready(()) } else { Poll::Pending });
     if rules.http2 != Http2::Cleartext {
         return Some(false);
     }
@@ -102,6 +110,7 @@ async fn begins<H: Handler>(
             biased;
             is_http2 = begins_http2(stream, rules.patience.header) => return Some(is_http2),
             () = tokio::time::sleep(rules.patience.keepalive) => return None,
+            () = unwanted() => return None,
             () = listeners.drain.idle_closed(), if !has_input => {
                 has_input = stream.has_input();
                 if !has_input {
@@ -299,6 +308,9 @@ impl Watch {
     fn poll_action(&mut self, cx: &mut Context<'_>) -> Poll<IdleAction> {
         if self.activity.is_cut() {
             return Poll::Ready(IdleAction::Cut(ClientCut::HoldsTooMuch));
+        }
+        if self.activity.makes_room() {
+            return Poll::Ready(IdleAction::Close);
         }
         loop {
             // The coarse clock may lag behind the alarm, so look a little before it is due.

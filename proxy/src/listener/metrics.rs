@@ -35,6 +35,8 @@ pub struct ListenerMetrics {
     pub(super) over_peer_limit: Counter,
     /// Connections that waited until another one ended.
     waited: Counter,
+    /// Idle connections that closed for others.
+    pub(super) made_room: Counter,
     pub(super) headers: HeaderCounts,
     pub(super) claims: Arc<UntrustedClaims>,
     last_exhausted: Mutex<Option<Instant>>,
@@ -96,8 +98,8 @@ impl ListenerMetrics {
             tracing::warn!(
                 limit,
                 count,
-                "as many connections as may be are open: clients wait until one ends; raise the limit \
-                where it can be set, or close idle ones"
+                "as many connections as may be are open: idle ones are closed, and clients wait until \
+                one ends; raise the limit where it can be set"
             );
         }
     }
@@ -141,6 +143,11 @@ impl ListenerMetrics {
                 "shellac_http_connections_waited",
                 "Client connections that waited for another to end, because of limits.max_connections",
                 self.waited.value(),
+            ),
+            Family::counter(
+                "shellac_http_connections_made_room",
+                "Idle client connections that were closed because others waited",
+                self.made_room.value(),
             ),
             Family::labelled(
                 "shellac_http_cuts",

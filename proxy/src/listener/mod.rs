@@ -12,6 +12,7 @@ pub mod drain;
 mod handle;
 mod linger;
 mod metrics;
+mod open_connections;
 mod peer_limit;
 mod proxy_protocol;
 pub mod rules;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use self::drain::Drain;
 pub use self::handle::ListenerHandle;
 pub use self::metrics::ListenerMetrics;
+pub use self::open_connections::OpenConnections;
 pub use self::peer_limit::PeerLimit;
 use self::service::Handler;
 use self::sockets::{Acceptor, ends_of};
@@ -55,6 +57,7 @@ pub struct Listeners<H> {
     pub metrics: ListenerMetrics,
     pub handler: Arc<H>,
     pub drain: Drain,
+    pub open: Arc<OpenConnections>,
     pub stalls: Arc<Stalls>,
     pub peers: Arc<PeerLimit>,
 }
@@ -135,7 +138,7 @@ impl<H: Handler> Listeners<H> {
         }
     }
 
-    /// Waits for a permit. Once the drain has begun, there is one or none; while another process
+    /// Waits for a permit, which the end of idle connections gives. Once the drain has begun, there is one or none; while another process
     /// takes over, who was accepted is not turned away.
     async fn permit(&self) -> Option<Permit> {
         if let Some(permit) = self.permits.try_acquire() {
@@ -148,10 +151,17 @@ impl<H: Handler> Listeners<H> {
                 self.drain.idle_closed().await;
             }
         };
+        let making_room = async {
+            loop {
+                self.metrics.made_room.add(self.open.close_idle() as u64);
+                sleep(ROOM_PAUSE).await;
+            }
+        };
         tokio::select! {
             biased;
             () = over => None,
             permit = self.permits.acquire() => Some(permit),
+            () = making_room => None,
         }
     }
 
@@ -206,5 +216,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// The longest time for which who is queued at a socket that is to be closed is served.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
+/// The pause until idle connections are looked for again, while others wait.
+const ROOM_PAUSE: Duration = Duration::from_millis(250);
 /// The pause while there are no descriptors or buffers. Clients wait in the backlog meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -70,6 +70,10 @@ impl Streams {
         }
     }
 
+    pub(super) const fn is_any_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// Bytes came from the client.
     pub(super) fn received(&mut self, bytes: &[u8]) {
         let Self { incoming, open, highest, initial_window, window, .. } = self;

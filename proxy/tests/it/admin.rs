@@ -153,6 +153,7 @@ async fn the_names_of_metrics_are_an_interface() {
     shellac_http_connections_http2 gauge
     shellac_http_connections_accepted counter
     shellac_http_connections_waited counter
+    shellac_http_connections_made_room counter
     shellac_http_cuts counter
     shellac_http_errors counter
     shellac_cache_objects gauge

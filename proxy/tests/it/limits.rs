@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use tokio::net::TcpStream;
+
 use crate::support::origin::{Gate, Origin, Reply, cacheable, ok};
 use crate::support::proxy::{Proxy, request};
-use crate::support::until;
+use crate::support::{in_time, until};
 
 const SOON: Duration = Duration::from_millis(200);
 
@@ -179,6 +181,68 @@ async fn beyond_the_limit_connections_wait_until_another_one_ends() {
     assert_eq!(proxy.app.listeners.metrics.accepted.value(), 2);
     let metrics = proxy.ask_admin("GET", "/metrics", &[], "").await;
     assert!(metrics.text().contains("shellac_http_connections_waited_total 1\n"));
+}
+
+#[tokio::test]
+async fn idle_connections_close_where_others_wait() {
+    let origin = Origin::start().await;
+    let gate = Gate::closed();
+    origin.on("/a", ok(""));
+    origin.on("/slow", ok("").after(&gate));
+    let proxy = Proxy::start_with(&origin, |config| {
+        config.workers = 1;
+        config.limits.max_connections = 3;
+    });
+    let mut busy = proxy.begin("/slow", &[]).await;
+    origin.seen("/slow", 1).await;
+    let mut silent = proxy.connect().await;
+    until("it is accepted", || proxy.app.listeners.metrics.accepted.value() == 2).await;
+    proxy.advance(1);
+    let mut used = proxy.begin("/a", &[]).await;
+    assert_eq!(used.answer().await.status(), 200);
+
+    let mut third = proxy.begin("/a", &[]).await;
+    assert_eq!(as_time_passes(&proxy, third.answer()).await.status(), 200);
+    assert_eq!(silent.until_closed().await, b"", "it was idle for longer");
+    let mut fourth = proxy.begin("/a", &[]).await;
+    assert_eq!(as_time_passes(&proxy, fourth.answer()).await.status(), 200);
+    assert_eq!(used.until_closed().await, b"");
+
+    gate.open();
+    assert_eq!(busy.answer().await.status(), 200);
+    let metrics = proxy.ask_admin("GET", "/metrics", &[], "").await;
+    assert!(metrics.text().contains("shellac_http_connections_made_room_total 2\n"));
+}
+
+/// Waits for an answer while the proxy's clock, which the test has in its hand, goes on.
+async fn as_time_passes<T>(proxy: &Proxy, answer: impl Future<Output = T>) -> T {
+    let time = async {
+        loop {
+            proxy.advance(1);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let answer = async {
+        tokio::select! {
+            answer = answer => answer,
+            () = time => unreachable!("time does not end"),
+        }
+    };
+    in_time("the answer", answer).await
+}
+
+#[tokio::test]
+async fn idle_clients_of_the_admin_listener_do_not_hold_a_purge_up() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start(&origin);
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(TcpStream::connect(proxy.admin).await.unwrap());
+    }
+
+    let answer = as_time_passes(&proxy, proxy.purge(r#"{"tags":["a"]}"#)).await;
+
+    assert_eq!(answer["matched"]["objects"], 0, "{answer}");
 }
 
 #[tokio::test]
