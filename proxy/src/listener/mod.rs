@@ -138,8 +138,8 @@ impl<H: Handler> Listeners<H> {
         }
     }
 
-    /// Waits for a permit, which the end of idle connections gives. Once the drain has begun, there is one or none; while another process
-    /// takes over, who was accepted is not turned away.
+    /// Waits for a permit, which the end of idle connections gives. Once the drain has begun, there
+    /// is one or none; while another process takes over, who was accepted is not turned away.
     async fn permit(&self) -> Option<Permit> {
         if let Some(permit) = self.permits.try_acquire() {
             return Some(permit);

@@ -1,4 +1,4 @@
-//! `OpenConnections`: the connections of a listener, of which idle ones make room for others.
+//! `OpenConnections`: a listener's connections, of which idle ones make room for others.
 
 use std::sync::Arc;
 use std::task::Waker;
