@@ -2,7 +2,7 @@
 //! them.
 
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
@@ -20,6 +20,7 @@ use super::topic::{BrokerClient, ReadFrom};
 use crate::app::event_rules;
 use crate::event::{EventReader, PurgeEvent, Reading, Record};
 use crate::kafka::cursor::{CursorError, CursorItem};
+use crate::kafka::following_cursor::FollowingCursor;
 
 /// The range and the form of the output.
 #[derive(Debug, Args)]
@@ -67,7 +68,8 @@ fn follow(arguments: &TailArguments, config: &Config) -> Result<Exit, Box<dyn st
     let (sender, records) = mpsc::sync_channel(RECORDS_AHEAD);
     for extent in extents {
         let begin = broker.offset(&extent, arguments.from, clock.wall().as_millis());
-        let cursor = broker.cursors.open(&extent.log, begin)?;
+        let cursors = Arc::clone(&broker.cursors);
+        let mut cursor = FollowingCursor::open(cursors, extent.log, begin)?;
         let (sender, is_once) = (sender.clone(), arguments.once);
         drop(std::thread::Builder::new().spawn(move || {
             if is_once && begin >= extent.high {
@@ -91,7 +93,7 @@ fn follow(arguments: &TailArguments, config: &Config) -> Result<Exit, Box<dyn st
             }
         })?);
     }
-    drop(sender);
+    drop((sender, broker));
     for record in records {
         let line = show(&reader, &record, &clock, arguments);
         if let Some(line) = line

@@ -1,6 +1,7 @@
 //! Topics from the outside, for commands: their partitions, and the offset of a moment.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use process::clock::Clock;
@@ -17,7 +18,7 @@ use crate::kafka::cursor::Cursors;
 
 #[derive(Debug)]
 pub(super) struct BrokerClient {
-    pub(super) cursors: Cursors,
+    pub(super) cursors: Arc<Cursors>,
     consumer: Consumer,
     cluster: String,
 }
@@ -86,7 +87,7 @@ impl BrokerClient {
     pub(super) fn connect(config: &Config) -> Result<Self, BrokerError> {
         let plain = |error| BrokerError { error, causes: Vec::new() };
         let tokens = TokenSource { file: config.kafka.token_file.clone(), clock: Clock::system() };
-        let cursors = Cursors::new(config.kafka.clone(), config.purger.clone(), tokens);
+        let cursors = Arc::new(Cursors::new(config.kafka.clone(), config.purger.clone(), tokens));
         let consumer = Consumer(cursors.consumer().map_err(plain)?);
         let cluster = config.kafka.cluster.clone();
         let mut broker = Self { cursors, consumer, cluster };

@@ -199,5 +199,5 @@ const POLL: Duration = Duration::from_millis(20);
 const CHORES: Duration = Duration::from_millis(20);
 /// Time without an answer after which a client without partitions is replaced. The questions are
 /// asked every second, and each may take [`PATIENCE`](super::client::PATIENCE).
-const SILENCE_MAX: Duration = Duration::from_secs(15);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(15);
 const LEAVE: Duration = Duration::from_secs(3);

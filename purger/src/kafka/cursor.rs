@@ -119,6 +119,11 @@ impl Cursors {
 }
 
 impl Cursor {
+    /// Returns whether the brokers answer the cursor. Blocks.
+    pub(super) fn is_answered(&self) -> bool {
+        client::watermarks(&self.consumer, &self.log.topic, self.log.partition).is_ok()
+    }
+
     /// Reads the next record. Blocks up to `patience`.
     pub fn next(&self, patience: Duration) -> Result<CursorItem, CursorError> {
         let deadline = Instant::now() + patience;

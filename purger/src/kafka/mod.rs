@@ -14,3 +14,4 @@ pub mod cursor;
 pub mod group_consumer;
 pub mod producer;
 pub mod end_offsets;
+pub mod following_cursor;

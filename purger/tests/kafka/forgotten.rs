@@ -20,14 +20,21 @@ fn a_purger_asks_again_after_it_was_told_of_no_brokers() {
     let brokers = format!("brokers = [\"{}\"]", broker.address);
     let nobody = ["127.0.0.1:9".parse().unwrap()];
     let _purger = Purgers::connecting(&brokers, &[TOPIC], &nobody, "").start("purger");
-    until("it is told of no brokers", || broker.told().is_some());
-    until("it asks again, long after", || {
-        let (told, asked) = broker.told().unwrap();
-        asked.duration_since(told) > GONE
-    });
+    broker.is_asked_again();
 }
 
-/// Answers questions for topics, and nothing else. It names itself so many times, then nobody.
+#[test]
+fn tail_asks_again_after_it_was_told_of_no_brokers() {
+    let broker = ForgetfulBroker::start();
+    let brokers = format!("brokers = [\"{}\"]", broker.address);
+    let nobody = ["127.0.0.1:9".parse().unwrap()];
+    let purgers = Purgers::connecting(&brokers, &[TOPIC], &nobody, "");
+    let _tail = purgers.start_command("tail", &["tail", "--from", "earliest"]);
+    broker.is_asked_again();
+}
+
+/// Answers questions for topics and for the extent of a log that is empty, and nothing else. It
+/// names itself so many times, then nobody.
 struct ForgetfulBroker {
     address: SocketAddr,
     questions: Arc<Mutex<Questions>>,
@@ -61,8 +68,13 @@ impl ForgetfulBroker {
         Self { address, questions }
     }
 
-    fn told(&self) -> Option<(Instant, Instant)> {
-        self.questions.lock().unwrap().told
+    /// Waits until it is asked again, long after it has told of no brokers.
+    fn is_asked_again(&self) {
+        let told = || self.questions.lock().unwrap().told;
+        until("it tells of no brokers", || told().is_some());
+        until("it is asked again, long after", || {
+            told().is_some_and(|(told, asked)| asked.duration_since(told) > GONE)
+        });
     }
 }
 
@@ -86,13 +98,16 @@ fn serve(mut client: TcpStream, port: u16, questions: &Mutex<Questions>) -> Opti
         client.read_exact(&mut size).ok()?;
         let mut request = vec![0; usize::try_from(u32::from_be_bytes(size)).ok()?];
         client.read_exact(&mut request).ok()?;
-        if request.get(..2)? != METADATA.to_be_bytes() {
-            continue;
-        }
-        let is_of_topic = request.ends_with(&text(TOPIC));
-        let names_itself = !is_of_topic || questions.lock().unwrap().ask();
         let mut answer = request.get(4..8)?.to_vec();
-        answer.extend(metadata(names_itself.then_some(port)));
+        match u16::from_be_bytes(*request.first_chunk()?) {
+            METADATA => {
+                let is_of_topic = request.ends_with(&text(TOPIC));
+                let names_itself = !is_of_topic || questions.lock().unwrap().ask();
+                answer.extend(metadata(names_itself.then_some(port)));
+            }
+            LIST_OFFSETS => answer.extend(offsets()),
+            _ => continue,
+        }
         let size = u32::try_from(answer.len()).ok()?;
         client.write_all(&[&size.to_be_bytes(), &*answer].concat()).ok()?;
     }
@@ -121,10 +136,21 @@ fn metadata(port: Option<u16>) -> Vec<u8> {
     answer
 }
 
+/// Version 0 of an answer: partition 0 begins and ends at offset 0.
+fn offsets() -> Vec<u8> {
+    let mut answer = 1_u32.to_be_bytes().to_vec();
+    answer.extend(text(TOPIC));
+    answer.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, 0]); // one partition, its number, no error
+    answer.extend(1_u32.to_be_bytes());
+    answer.extend(0_u64.to_be_bytes());
+    answer
+}
+
 fn text(text: &str) -> Vec<u8> {
     [&u16::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat()
 }
 
 const TOPIC: &str = "site-purges";
+const LIST_OFFSETS: u16 = 2;
 const METADATA: u16 = 3;
 const UNKNOWN_TOPIC: u16 = 3;

@@ -75,6 +75,12 @@ impl Purgers {
         Purger { process, admin }
     }
 
+    /// Starts a command that goes on.
+    pub(crate) fn start_command(&self, name: &str, arguments: &[&str]) -> Process {
+        let mut command = Command::new(program());
+        Process::start(name, command.args(arguments).arg("--config").arg(&self.file))
+    }
+
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(program());
         command.args(arguments).arg("--config").arg(&self.file).output().unwrap()
