@@ -44,6 +44,7 @@ mod post;
 mod publish;
 mod redirect_loop;
 mod refresh;
+mod shared_error;
 mod storable;
 mod task;
 mod transfer;

@@ -11,6 +11,7 @@ use super::exchange::OriginResponse;
 use super::flight::HeadOutcome;
 use super::freshen::{NewHead, freshen, may_confirm};
 use super::held::is_stored;
+use super::shared_error::shared_error;
 use super::storable::Storable;
 use super::task::FetchTask;
 use super::transfer::{transfer, transfer_error};
@@ -57,12 +58,11 @@ pub(super) async fn publish_head(
             };
             transfer(task, response, storable, not_stored).await;
         }
-        Err(reason) if is_shareable_error(status, reason) => {
-            fetcher.metrics.uncacheable(reason);
-            transfer_error(task, response, exchange, reason).await;
-        }
         Err(reason) => {
             fetcher.metrics.uncacheable(reason);
+            if let Some(head) = shared_error(&task, &response, exchange, reason) {
+                return transfer_error(task, response, head).await;
+            }
             marker::store_for(&task, &response, reason);
             if unshared.send(response).is_err() {
                 tracing::debug!(
@@ -126,10 +126,4 @@ fn validated(
     let new = NewHead { fields: not_modified, birth: task.birth(), exchange };
     let freshened = freshen(fetcher, &request.head, &request.facts, stale, old, new);
     HeadOutcome::Validated(freshened.unwrap_or_else(|| Arc::clone(stale)))
-}
-
-/// Returns whether an error page goes to all requests that wait, so that a failing origin is not
-/// asked once for each of them.
-fn is_shareable_error(status: StatusCode, reason: Uncacheable) -> bool {
-    is_error(status) && matches!(reason, Uncacheable::Status | Uncacheable::NoFreshness)
 }

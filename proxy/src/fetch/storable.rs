@@ -36,6 +36,22 @@ pub(super) fn form_as_received(
     }
 }
 
+/// Returns the variant of its URL that a response with these fields is.
+pub(super) fn variant_of(
+    fetcher: &Fetcher,
+    request: &RequestHead,
+    fields: &HeaderMap,
+    form: ContentForm,
+) -> Result<Option<Variant>, Uncacheable> {
+    let known = names_under(&*fetcher.store, &request.key);
+    let selecting = request.policy.selecting(fields, known)?;
+    let selected_by = match form {
+        ContentForm::Compressible => request.fields_of_plain(),
+        ContentForm::AsReceived | ContentForm::Compressed(_) => Cow::Borrowed(&request.fields),
+    };
+    Variant::selected(selecting, &selected_by).map_err(|_matches_nothing| Uncacheable::VaryStar)
+}
+
 /// The head of a response that may be stored.
 pub(super) struct Storable {
     pub(super) fields: HeaderMap,
@@ -125,14 +141,7 @@ impl Storable {
         });
         tags.ids.extend(class);
         form.describe(&mut fields);
-        let known = names_under(&*fetcher.store, &request.key);
-        let selecting = request.policy.selecting(&fields, known)?;
-        let selected_by = match form {
-            ContentForm::Compressible => request.fields_of_plain(),
-            ContentForm::AsReceived | ContentForm::Compressed(_) => Cow::Borrowed(&request.fields),
-        };
-        let variant = Variant::selected(selecting, &selected_by)
-            .map_err(|_matches_nothing| Uncacheable::VaryStar)?;
+        let variant = variant_of(fetcher, request, &fields, form)?;
         let strips_cookies = ruled.is_some_and(|ruled| ruled.strips_cookies);
         if strips_cookies {
             fields.remove(SET_COOKIE);

@@ -15,10 +15,9 @@ use super::marker;
 use super::parts::ArrivedPart;
 use super::storable::Storable;
 use super::task::FetchTask;
-use crate::compression::form::{self, ContentForm};
+use crate::compression::form::ContentForm;
 use crate::field::hop_by_hop;
-use crate::freshness::stored_fields::stored_fields;
-use crate::freshness::{ExchangeTimes, ResponseDirectives, Uncacheable};
+use crate::freshness::{ResponseDirectives, Uncacheable};
 use crate::invalidation::Verdict;
 use crate::origins::{OriginBody, OriginError};
 use crate::store::fields::unique_number;
@@ -81,35 +80,12 @@ pub(super) async fn transfer(
 pub(super) async fn transfer_error(
     mut task: FetchTask,
     response: Response<OriginBody>,
-    exchange: ExchangeTimes,
-    reason: Uncacheable,
+    head: SharedHead,
 ) {
-    let (mut parts, body) = response.into_parts();
-    parts.headers.remove(CONTENT_LENGTH);
-    let mut fields = stored_fields(&parts.headers, exchange.wall_time);
-    let rules = task.request.head.policy.compression.as_ref();
-    let is_compressible =
-        rules.is_some_and(|rules| rules.applies_to(parts.status, &fields, body.length()));
-    if is_compressible {
-        form::vary_on_encoding(&mut fields);
-    }
-    let head = SharedHead {
-        key: task.request.head.key.clone(),
-        status: parts.status,
-        fields: task.request.head.shown(parts.status, &fields),
-        variant: None,
-        provenance: task.provenance([]),
-        length: body.length(),
-        not_stored: Some(reason),
-        freshness: None,
-        base: None,
-        source: is_compressible.then(unique_number),
-        personal: HeaderMap::new(),
-    };
     task.leave();
     task.writer.stop_retaining();
     task.writer.publish_head(HeadOutcome::Shared(Arc::new(head)));
-    Transfer { task, entry: None, splice: Splice::default() }.run(body).await;
+    Transfer { task, entry: None, splice: Splice::default() }.run(response.into_body()).await;
 }
 
 /// Content on its way to readers and into the store.

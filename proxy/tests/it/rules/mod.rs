@@ -5,6 +5,7 @@ mod presets;
 mod requests;
 mod responses;
 mod shared;
+mod shared_errors;
 
 use serde_json::{Value, json};
 use settings::{Config, RuleSettings, Sources};
