@@ -21,7 +21,7 @@ pub(crate) mod directive;
 pub mod request_directives;
 pub mod response_directives;
 pub mod uncacheable;
-mod status_code;
+pub(crate) mod status_code;
 pub mod storable;
 pub mod deception;
 pub mod stored_fields;

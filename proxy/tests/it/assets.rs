@@ -3,7 +3,7 @@
 use serde_json::json;
 use settings::{Balance, Config, Sources};
 
-use crate::support::origin::{Origin, Reply, cacheable, status};
+use crate::support::origin::{Origin, Reply, cacheable, ok, status};
 use crate::support::proxy::Proxy;
 
 const FILE: &str = "/_next/static/chunks/a.js";
@@ -142,4 +142,21 @@ async fn an_answer_that_a_file_is_missing_stands_if_the_other_server_gives_none(
     let (origins, proxy) = servers(vec![gone(), Reply::default().close()]).await;
     assert_eq!(proxy.get(FILE).await.status(), 404);
     assert_ne!(origins[1].count(FILE), 0);
+}
+
+/// One client provokes another answer for a file than others get.
+#[tokio::test]
+async fn an_odd_answer_does_not_end_the_grace_of_a_hashed_file() {
+    let refused = |line: &str| status(line, "no");
+    let page = ok("<html>").field("content-type", "text/html");
+    for odd in [refused("400 Bad Request"), refused("401 Unauthorized"), page] {
+        let origin = Origin::start().await;
+        origin.on_each(FILE, [file(), odd, gone()]);
+        let proxy = Proxy::start_with(&origin, with_preset);
+        proxy.get(FILE).await;
+        proxy.advance(86_400);
+
+        proxy.get(FILE).await;
+        assert_eq!(proxy.get(FILE).await.status(), 200);
+    }
 }

@@ -196,6 +196,24 @@ async fn a_client_error_is_no_failure_and_replaces_the_stale_response() {
     assert_eq!(proxy.get("/a").await.status(), 404);
 }
 
+/// Anybody can send a request that is refused. What is stored is there for others.
+#[tokio::test]
+async fn a_refusal_of_one_clients_request_takes_no_stale_response_away() {
+    for refusal in
+        ["400 Bad Request", "429 Too Many Requests", "431 Request Header Fields Too Large"]
+    {
+        let origin = Origin::start().await;
+        let failed = || status("503 Service Unavailable", "");
+        origin.on_each("/a", [cacheable("good"), status(refusal, "you"), failed()]);
+        let proxy = Proxy::start(&origin);
+        proxy.get("/a").await;
+        proxy.advance(61);
+
+        assert_eq!(proxy.get("/a").await.text(), "you", "{refusal}");
+        assert_eq!(proxy.get("/a").await.text(), "good", "after {refusal}");
+    }
+}
+
 #[tokio::test]
 async fn must_revalidate_forbids_stale_if_error() {
     let origin = Origin::start().await;
