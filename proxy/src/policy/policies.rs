@@ -52,6 +52,11 @@ impl Policies {
         self.rules().map_or_else(MatchedRules::new, |rules| rules.matches(request))
     }
 
+    /// Returns whether a rule asks the origin for another path than the client did.
+    pub fn rewrite(&self) -> bool {
+        self.rules().is_some_and(|rules| rules.rewrite())
+    }
+
     /// Returns the other paths, with their queries, under which responses to requests for this one
     /// may be stored: what rules rewrite it to, and what the filters leave of its query.
     pub fn stored_paths(&self, host: &str, path: &str) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! Purged URLs, as the URLs under which responses to requests for them are stored.
 
+use std::mem::discriminant;
+
 use purge_protocol::request::Target;
 use purge_protocol::{CanonicalUrl, Term, Terms};
 
@@ -27,8 +29,18 @@ impl StoredUrls {
                         all.add(owner, Target::Url(form));
                     }
                 }
+                (Target::Page(url), Some(settings)) => {
+                    for form in places(url, settings) {
+                        all.add(owner, Target::Page(form));
+                    }
+                }
+                (Target::Path(url), Some(settings)) => {
+                    for form in places(url, settings) {
+                        all.add(owner, Target::Path(form));
+                    }
+                }
                 (Target::Expression(terms), Some(settings)) => {
-                    for terms in with_forms(terms, &|url| forms(url, settings)) {
+                    for terms in with_forms(terms, &|term| forms_of(term, settings)) {
                         all.add(owner, Target::Expression(terms));
                     }
                 }
@@ -64,49 +76,69 @@ fn forms(url: &CanonicalUrl, settings: &LiveSettings) -> Vec<CanonicalUrl> {
     forms
 }
 
-/// Returns the expressions that, together, select each URL in all its forms. Every response has one
-/// URL: of those in `all_of`, it is one of the forms that they have in common.
-fn with_forms(terms: &Terms, forms: &dyn Fn(&CanonicalUrl) -> Vec<CanonicalUrl>) -> Vec<Terms> {
-    let every_form = |list: &[Term]| -> Vec<Term> {
-        let each = |term: &Term| match term {
-            Term::Url(url) => forms(url).into_iter().map(Term::Url).collect(),
-            other => vec![other.clone()],
-        };
-        list.iter().flat_map(each).collect()
-    };
+/// Returns the URL, which has no query, and what rules rewrite it to.
+fn places(url: &CanonicalUrl, settings: &LiveSettings) -> Vec<CanonicalUrl> {
+    let mut all = vec![url.clone()];
+    for other in others(url, settings) {
+        let place = other.without_query();
+        if !all.contains(&place) {
+            all.push(place);
+        }
+    }
+    all
+}
+
+/// Returns the term, and the others by which the same responses are selected as they are stored.
+fn forms_of(term: &Term, settings: &LiveSettings) -> Vec<Term> {
+    match term {
+        Term::Url(url) => forms(url, settings).into_iter().map(Term::Url).collect(),
+        Term::Page(url) => places(url, settings).into_iter().map(Term::Page).collect(),
+        Term::Path(url) => places(url, settings).into_iter().map(Term::Path).collect(),
+        Term::Tag(_) | Term::Host(_) | Term::Prefix(_) => vec![term.clone()],
+    }
+}
+
+/// Returns the expressions that, together, select each URL, page and path in all its forms. Every
+/// response has one of each: of those in `all_of`, it is one of the forms that they have in common.
+fn with_forms(terms: &Terms, forms: &dyn Fn(&Term) -> Vec<Term>) -> Vec<Terms> {
+    let every_form = |list: &[Term]| -> Vec<Term> { list.iter().flat_map(forms).collect() };
     let (any_of, none_of) = (every_form(&terms.any_of), every_form(&terms.none_of));
     let mut all_of = Vec::new();
-    let mut common: Option<Vec<CanonicalUrl>> = None;
+    let mut common: Vec<Vec<Term>> = Vec::new();
     for term in &terms.all_of {
-        let Term::Url(url) = term else {
+        if !matches!(term, Term::Url(_) | Term::Page(_) | Term::Path(_)) {
             all_of.push(term.clone());
             continue;
-        };
-        let forms = forms(url);
-        match &mut common {
+        }
+        let forms = forms(term);
+        let kind = |other: &Vec<Term>| other.first().map(discriminant) == Some(discriminant(term));
+        match common.iter_mut().find(|other| kind(other)) {
             Some(common) => common.retain(|form| forms.contains(form)),
-            None => common = Some(forms),
+            None => common.push(forms),
         }
-    }
-    let with =
-        |all_of: Vec<Term>| Terms { all_of, any_of: any_of.clone(), none_of: none_of.clone() };
-    match common {
-        None => vec![with(all_of)],
         // Nothing has two URLs. It is marked as it is written, and hits nothing.
-        Some(common) if common.is_empty() => vec![with(terms.all_of.clone())],
-        Some(common) => {
-            let and_url = |url| [&all_of[..], &[Term::Url(url)]].concat();
-            common.into_iter().map(|url| with(and_url(url))).collect()
+        if common.iter().any(Vec::is_empty) {
+            return vec![Terms { all_of: terms.all_of.clone(), any_of, none_of }];
         }
     }
+    let mut every = vec![all_of];
+    for forms in common {
+        let with = |all_of: &Vec<Term>| {
+            forms.iter().map(|form| [&all_of[..], std::slice::from_ref(form)].concat()).collect()
+        };
+        every = every.iter().flat_map::<Vec<Vec<Term>>, _>(with).collect();
+    }
+    let whole = |all_of| Terms { all_of, any_of: any_of.clone(), none_of: none_of.clone() };
+    every.into_iter().map(whole).collect()
 }
 
 /// Returns the other URLs under which responses to requests for this one may be stored.
 pub(super) fn others(url: &CanonicalUrl, settings: &LiveSettings) -> Vec<CanonicalUrl> {
-    if !url.path().contains('?') {
+    let policies = &settings.current().policies;
+    if !url.path().contains('?') && !policies.rewrite() {
         return Vec::new();
     }
-    let paths = settings.current().policies.stored_paths(url.host(), url.path());
+    let paths = policies.stored_paths(url.host(), url.path());
     paths.iter().filter_map(|path| CanonicalUrl::from_parts(url.host(), path).ok()).collect()
 }
 
@@ -116,10 +148,22 @@ mod tests {
 
     use super::*;
 
-    /// Drops what follows `?` or leaves a URL alone.
-    fn forms(url: &CanonicalUrl) -> Vec<CanonicalUrl> {
-        let bare = url.clone().without_query();
-        if bare == *url { vec![bare] } else { vec![url.clone(), bare] }
+    /// Drops what follows `?` or leaves a URL alone. A page below `/uk/` is stored as below `/en/`.
+    fn forms(term: &Term) -> Vec<Term> {
+        let mut all = vec![term.clone()];
+        match term {
+            Term::Url(url) => {
+                let bare = url.clone().without_query();
+                all.extend((bare != *url).then_some(Term::Url(bare)));
+            }
+            Term::Page(url) => {
+                let path = url.path().strip_prefix("/uk").map(|rest| format!("/en{rest}"));
+                let other = path.map(|path| CanonicalUrl::from_parts(url.host(), &path).unwrap());
+                all.extend(other.map(Term::Page));
+            }
+            _ => {}
+        }
+        all
     }
 
     fn read(all_of: &[&str], any_of: &[&str], none_of: &[&str]) -> Terms {
@@ -144,6 +188,15 @@ mod tests {
             &["url:h.example/b?x", "url:h.example/b"],
         );
         assert_eq!(with_forms(&written, &forms), [one]);
+    }
+
+    #[test]
+    fn a_page_term_selects_each_page_that_it_is_stored_as() {
+        let written = read(&["page:h.example/uk/a", "tag:t"], &[], &["page:h.example/uk/b"]);
+        let none_of = ["page:h.example/uk/b", "page:h.example/en/b"];
+        let each = ["page:h.example/uk/a", "page:h.example/en/a"]
+            .map(|page| read(&["tag:t", page], &[], &none_of));
+        assert_eq!(with_forms(&written, &forms), each);
     }
 
     #[test]

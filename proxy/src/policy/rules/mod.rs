@@ -47,6 +47,7 @@ pub(super) struct SharedRules {
     matcher: Matcher,
     asks_for_client: bool,
     asks_for_method: bool,
+    rewrites: bool,
     /// By rule: a hash of all that it sets.
     identities: Box<[u64]>,
     /// By rule: what it answers by itself.
@@ -65,6 +66,7 @@ impl CompiledRules {
             list: config.rules.as_slice().into(),
             asks_for_client: matcher.asks_for_client(),
             asks_for_method: matcher.asks_for_method(),
+            rewrites: config.rules.iter().any(|rule| rule.actions.request.rewrite.is_some()),
             matcher,
             identities: config.rules.iter().map(identity::of).collect(),
             contents: config.rules.iter().map(OwnContent::of).collect(),
@@ -85,6 +87,11 @@ impl CompiledRules {
     /// Returns whether a rule tells methods apart.
     pub fn asks_for_method(&self) -> bool {
         self.shared.asks_for_method
+    }
+
+    /// Returns whether a rule asks the origin for another path than the client did.
+    pub(super) fn rewrite(&self) -> bool {
+        self.shared.rewrites
     }
 
     /// Returns the rules that a request matches, by their places.

@@ -66,6 +66,29 @@ async fn a_rewritten_path_is_the_key_and_is_forwarded() {
 }
 
 #[tokio::test]
+async fn whatever_names_the_url_of_a_rewritten_path_purges_what_is_stored() {
+    let origin = Origin::start().await;
+    origin.on("/en/a", cacheable("hello"));
+    origin.on("/sent", ok("").field("location", "/en-us/a"));
+    let proxy = ruled(&origin, "[[rule]]\npath = \"/en-{us,gb}/**\"\nrewrite.path = \"/en/$1\"\n");
+    let host = "site.example";
+    for selector in [
+        format!(r#"{{"urls":["http://{host}/en-us/a"]}}"#),
+        format!(r#"{{"paths":["http://{host}/en-us/a"]}}"#),
+        format!(r#"{{"pages":["http://{host}/en-us/a"]}}"#),
+        format!(r#"{{"expressions":[{{"all_of":["page:{host}/en-us/a"]}}]}}"#),
+        format!(r#"{{"expressions":[{{"any_of":["path:{host}/en-us/a"]}}]}}"#),
+    ] {
+        proxy.get("/en-gb/a").await;
+        let purged = proxy.purge(&selector).await;
+        assert_eq!(purged["matched"]["objects"], 1, "{selector}: {purged}");
+    }
+    proxy.get("/en-gb/a").await;
+    proxy.post("/sent", "").await;
+    assert!(!proxy.get("/en-us/a").await.is_hit(), "a POST has named it");
+}
+
+#[tokio::test]
 async fn a_rule_chooses_the_origin_or_that_only_what_is_stored_answers() {
     let (origin, other) = (Origin::start().await, Origin::start().await);
     origin.on("/a", cacheable("one").field("cache-control", "max-age=60, stale-if-error=60"));
