@@ -21,8 +21,9 @@ pub fn write(fields: &mut HeaderMap, request: &RequestHead, via: &str) {
         let name = name.as_str();
         let is_forwarding =
             name.starts_with("x-forwarded") && !(is_trusted && name == "x-forwarded-for");
-        // CGI and its heirs take an underscore for a hyphen.
-        let is_twin = !is_trusted && name.contains('_') && !(is_call && is_metadata(name));
+        // CGI and its heirs take an underscore for a hyphen. A trusted peer passes on what its
+        // clients send.
+        let is_twin = name.contains('_') && !(is_call && is_metadata(name));
         is_forwarding || is_twin || OVERRIDES.contains(&name)
     };
     let misleading: Vec<HeaderName> = fields.keys().filter(misleads).cloned().collect();
