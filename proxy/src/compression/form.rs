@@ -82,15 +82,19 @@ pub fn show(coding: Coding, head: &mut HeaderMap) {
 
 /// Adds `Accept-Encoding` to `Vary`, unless it is there.
 pub fn vary_on_encoding(head: &mut HeaderMap) {
-    let lines = head.get_all(VARY).into_iter().map(HeaderValue::as_bytes);
-    let mut members = lines.flat_map(|line| line.split(|byte| *byte == b','));
-    let is_there = members.any(|member| {
-        let member = member.trim_ascii();
-        member == b"*" || member.eq_ignore_ascii_case(ACCEPT_ENCODING.as_str().as_bytes())
-    });
-    if !is_there {
+    if !varies_on_encoding(head) {
         head.append(VARY, HeaderValue::from_static("Accept-Encoding"));
     }
+}
+
+/// Returns whether `Vary` names `Accept-Encoding`, or everything.
+pub fn varies_on_encoding(head: &HeaderMap) -> bool {
+    let lines = head.get_all(VARY).into_iter().map(HeaderValue::as_bytes);
+    let mut members = lines.flat_map(|line| line.split(|byte| *byte == b','));
+    members.any(|member| {
+        let member = member.trim_ascii();
+        member == b"*" || member.eq_ignore_ascii_case(ACCEPT_ENCODING.as_str().as_bytes())
+    })
 }
 
 /// The field of a stored head that says its form: `plain`, or a coding and the origin's entity tag.

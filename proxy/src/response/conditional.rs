@@ -12,6 +12,7 @@ use http::header::{
 };
 use http::{HeaderName, Method, StatusCode};
 
+use crate::compression::form;
 use crate::field::entity_tag::EntityTag;
 use crate::field::http_date;
 use process::timestamp::Timestamp;
@@ -22,12 +23,20 @@ pub struct Validators<'a> {
     pub last_modified: Option<&'a [u8]>,
     pub date: Option<&'a [u8]>,
     pub received: Timestamp,
+    /// It may be one of several codings of the content, which have the date in common.
+    pub has_codings: bool,
 }
 
 impl<'a> Validators<'a> {
     pub fn of(stored: &'a HeaderMap, received: Timestamp) -> Self {
         let field = |name| stored.get(name).map(HeaderValue::as_bytes);
-        Self { etag: field(ETAG), last_modified: field(LAST_MODIFIED), date: field(DATE), received }
+        Self {
+            etag: field(ETAG),
+            last_modified: field(LAST_MODIFIED),
+            date: field(DATE),
+            received,
+            has_codings: form::varies_on_encoding(stored),
+        }
     }
 
     /// Returns the time of the last change of the representation, or at the latest that of its
@@ -37,9 +46,12 @@ impl<'a> Validators<'a> {
         self.last_modified.and_then(date).or_else(|| self.generated()).unwrap_or(self.received)
     }
 
-    /// Returns whether `Last-Modified` is a strong validator (RFC 9110 §8.8.2.2): a second or more
-    /// before `Date`.
+    /// Returns whether `Last-Modified` is a strong validator: a second or more before `Date` (RFC
+    /// 9110 §8.8.2.2), and not shared by several representations (§8.8.1).
     pub(crate) fn has_strong_date(&self) -> bool {
+        if self.has_codings {
+            return false;
+        }
         let modified = self.last_modified.and_then(|value| http_date::parse(value, self.received));
         modified.zip(self.generated()).is_some_and(|(modified, date)| modified < date)
     }
@@ -307,6 +319,7 @@ mod tests {
                 last_modified: Some(&date),
                 date: None,
                 received: Timestamp::MAX,
+                has_codings: false,
             };
             evaluate(&Method::GET, &request, StatusCode::OK, &stored);
             request.remove("if-none-match");

@@ -111,7 +111,13 @@ mod tests {
 
     fn parts(range: &str, length: u64) -> Vec<ByteRange> {
         let received = process::timestamp::Timestamp::MAX;
-        let validators = Validators { etag: None, last_modified: None, date: None, received };
+        let validators = Validators {
+            etag: None,
+            last_modified: None,
+            date: None,
+            received,
+            has_codings: false,
+        };
         let request = headers(&[("range", range)]);
         let (get, ok) = (http::Method::GET, http::StatusCode::OK);
         match range::evaluate(&get, &request, ok, &validators, length) {

@@ -133,8 +133,13 @@ mod tests {
     const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const SECOND_LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
-    const NO_VALIDATORS: Validators<'_> =
-        Validators { etag: None, last_modified: None, date: None, received: Timestamp::MAX };
+    const NO_VALIDATORS: Validators<'_> = Validators {
+        etag: None,
+        last_modified: None,
+        date: None,
+        received: Timestamp::MAX,
+        has_codings: false,
+    };
 
     fn asked(range: HeaderValue, complete_length: u64) -> Ranges {
         let request = HeaderMap::from_iter([(RANGE, range)]);
@@ -281,10 +286,16 @@ mod tests {
                 last_modified: Some(MODIFIED.as_bytes()),
                 date: Some(date.as_bytes()),
                 received: Timestamp::MAX,
+                has_codings: false,
             };
             let expected = if is_part { single(0, 1) } else { Ranges::Whole };
             let selected = evaluate(&Method::GET, &request, StatusCode::OK, &stored, 10);
             assert_eq!(selected, expected, "{etag:?} {date} {condition}");
+            let one_of_several = Validators { has_codings: true, ..stored };
+            let is_part = is_part && condition.contains('"');
+            let expected = if is_part { single(0, 1) } else { Ranges::Whole };
+            let selected = evaluate(&Method::GET, &request, StatusCode::OK, &one_of_several, 10);
+            assert_eq!(selected, expected, "{etag:?} {date} {condition}, with codings");
         }
     }
 
