@@ -176,6 +176,11 @@ impl OriginError {
         )
     }
 
+    /// Returns whether the content of the request failed on its way from the client.
+    pub(super) const fn is_of_request_content(&self) -> bool {
+        matches!(self, Self::RequestBroken | Self::RequestTooLarge | Self::RequestStalled)
+    }
+
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::ConnectTimeout { .. }

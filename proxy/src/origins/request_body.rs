@@ -43,6 +43,8 @@ pub struct ClientBody {
     alarm: Pin<Box<Sleep>>,
     /// The alarm runs only while the client is waited for.
     is_waiting: bool,
+    /// What failed is gone, and the library shows the rest as if it were whole.
+    is_failed: bool,
     upload: Upload,
     received: Received,
     /// `None` where content that was taken is lost with its connection.
@@ -146,6 +148,7 @@ impl RequestBody {
             patience,
             alarm,
             is_waiting: false,
+            is_failed: false,
             upload: Upload::begin(),
             received,
             replay: None,
@@ -165,7 +168,7 @@ impl RequestBody {
             Self::Empty => true,
             Self::Client(body) => {
                 body.upload = Upload::begin();
-                body.replay.as_mut().is_some_and(Replay::rewind)
+                !body.is_failed && body.replay.as_mut().is_some_and(Replay::rewind)
             }
         }
     }
@@ -208,9 +211,18 @@ impl ClientBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        if self.upload.is_abandoned() {
+        if self.is_failed || self.upload.is_abandoned() {
             return Poll::Ready(Some(Err(RequestBodyError::Abandoned)));
         }
+        let frame = ready!(self.poll_next(cx));
+        self.is_failed = matches!(frame, Some(Err(_)));
+        Poll::Ready(frame)
+    }
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         if let Some(frame) = self.replay.as_mut().and_then(Replay::take) {
             if self.is_end() {
                 self.upload.note_end();
@@ -262,7 +274,8 @@ impl ClientBody {
     }
 
     fn is_end(&self) -> bool {
-        self.incoming.is_end_stream() && !self.replay.as_ref().is_some_and(Replay::has_more)
+        let is_read = self.incoming.is_end_stream() && !self.is_failed;
+        is_read && !self.replay.as_ref().is_some_and(Replay::has_more)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -315,7 +328,7 @@ mod tests {
     use super::*;
 
     /// Returns the content of a request over HTTP/2, and the stream on which its client sends it.
-    async fn upload() -> (RequestBody, h2::SendStream<Bytes>) {
+    async fn upload(bytes_max: u64) -> (RequestBody, h2::SendStream<Bytes>) {
         let (client, server) = duplex(1 << 16);
         let (sender, mut bodies) = mpsc::channel::<Incoming>(1);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -336,13 +349,13 @@ mod tests {
         let incoming = bodies.recv().await.unwrap();
         let patience = Duration::from_hours(1);
         let received = Received::default();
-        (RequestBody::client(incoming, Version::HTTP_2, 1 << 20, patience, received), stream)
+        (RequestBody::client(incoming, Version::HTTP_2, bytes_max, patience, received), stream)
     }
 
     #[tokio::test]
     async fn an_upload_that_is_cancelled_does_not_end_as_if_it_were_whole() {
         for code in [h2::Reason::CANCEL, h2::Reason::NO_ERROR, h2::Reason::INTERNAL_ERROR] {
-            let (mut body, mut stream) = upload().await;
+            let (mut body, mut stream) = upload(1 << 20).await;
             stream.send_data(Bytes::from_static(b"half"), false).unwrap();
             let first = body.frame().await.unwrap().unwrap();
             assert_eq!(first.into_data().unwrap(), "half");
@@ -355,13 +368,30 @@ mod tests {
 
     #[tokio::test]
     async fn an_upload_that_ends_does_so_with_data_or_trailers() {
-        let (body, mut stream) = upload().await;
+        let (body, mut stream) = upload(1 << 20).await;
         stream.send_data(Bytes::from_static(b"whole"), true).unwrap();
         assert_eq!(body.collect().await.unwrap().to_bytes(), "whole");
 
-        let (body, mut stream) = upload().await;
+        let (body, mut stream) = upload(1 << 20).await;
         stream.send_data(Bytes::from_static(b"whole"), false).unwrap();
         stream.send_trailers(HeaderMap::new()).unwrap();
         assert_eq!(body.collect().await.unwrap().to_bytes(), "whole");
+    }
+
+    #[tokio::test]
+    async fn content_that_has_failed_does_not_go_on_or_begin_again() {
+        let (mut body, mut stream) = upload(4).await;
+        body.keep_beginning();
+        stream.send_data(Bytes::from_static(b"long"), false).unwrap();
+        body.frame().await.unwrap().unwrap();
+        stream.send_data(Bytes::from_static(b"er"), false).unwrap();
+        assert!(matches!(body.frame().await, Some(Err(RequestBodyError::TooLarge))));
+
+        stream.send_data(Bytes::new(), true).unwrap();
+        for _ in 0..2 {
+            let after = body.frame().await;
+            assert!(matches!(after, Some(Err(RequestBodyError::Abandoned))), "{after:?}");
+        }
+        assert!(!body.is_end_stream() && !body.rewind());
     }
 }

@@ -144,7 +144,9 @@ impl StreamExchange {
             OriginError::Unprocessed(_) => SendProgress::Nothing,
             _ => self.open.progress.extent(),
         };
-        let upload = self.upload.filter(|_| extent == SendProgress::Nothing);
+        // Content that failed, or a part of it, is gone: the rest would be another request.
+        let is_lost = error.is_of_request_content();
+        let upload = self.upload.filter(|_| extent == SendProgress::Nothing && !is_lost);
         match upload.and_then(StreamUpload::into_body) {
             Some(body) => Failed::Unsent(error, Box::new(Request::from_parts(head, body))),
             None => Failed::Sent(error, extent),

@@ -183,6 +183,25 @@ async fn trailers_go_both_ways_while_both_sides_are_sending() {
 }
 
 #[tokio::test]
+async fn a_request_whose_content_fails_before_it_is_written_does_not_come_back() {
+    for (bytes, is_whole) in [("5\r\n", false), ("5\r\nabcde\r\n3\r\nend\r\n0\r\n\r\n", true)] {
+        let (ours, _theirs) = duplex(PREFACE_BYTES); // no frame is taken
+        let connection = Arc::new(Http2Connection::begin(ours, &limits()).await.unwrap());
+        let (body, mut client) = upload_up_to(4).await;
+        client.write_all(bytes.as_bytes()).await.unwrap();
+        drop(client);
+
+        let (error, extent) = match send(&connection, post(body)).answer().await.unwrap_err() {
+            Failed::Sent(error, extent) => (error, extent),
+            Failed::Unsent(error, _) => panic!("it would be sent again: {error}"),
+        };
+        assert_eq!(extent, SendProgress::Nothing);
+        assert_eq!(matches!(error, OriginError::RequestTooLarge), is_whole, "{error:?}");
+        assert_eq!(matches!(error, OriginError::RequestBroken), !is_whole, "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_response_may_end_before_the_request_and_stops_it() {
     let (connection, mut peer) = Peer::open(&limits(), &[]).await;
     let (body, mut client) = upload().await;

@@ -40,6 +40,8 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// `:status: 200` of HPACK's static table.
 const OK: &[u8] = &[0x88];
+/// What a client sends before its first frame (RFC 9113 §3.4).
+const PREFACE_BYTES: usize = 24;
 const NO_STREAMS: &[u8] = &[0, 3, 0, 0, 0, 0];
 
 fn limits() -> Http2Limits {
@@ -175,6 +177,10 @@ async fn text(content: Http2Content) -> Result<String, OriginError> {
 
 /// Returns the content of a request whose client writes to the other end.
 async fn upload() -> (RequestBody, DuplexStream) {
+    upload_up_to(1 << 30).await
+}
+
+async fn upload_up_to(bytes_max: u64) -> (RequestBody, DuplexStream) {
     let (mut client, server) = duplex(1 << 20);
     let (sender, mut bodies) = mpsc::channel::<Incoming>(1);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
@@ -191,7 +197,8 @@ async fn upload() -> (RequestBody, DuplexStream) {
     client.write_all(head).await.unwrap();
     let incoming = bodies.recv().await.unwrap();
     let version = Version::HTTP_11;
-    (RequestBody::client(incoming, version, 1 << 30, 3600 * SECOND, Received::default()), client)
+    let (patience, received) = (3600 * SECOND, Received::default());
+    (RequestBody::client(incoming, version, bytes_max, patience, received), client)
 }
 
 fn post(body: RequestBody) -> Request<RequestBody> {
