@@ -63,7 +63,7 @@ struct UploadState {
 }
 
 impl Upload {
-    fn begin() -> Self {
+    pub(super) fn begin() -> Self {
         let (state, answered) = (AtomicU8::new(0), AtomicU64::new(0));
         Self(Some(Arc::new(UploadState { state, begun: Instant::now(), answered })))
     }
@@ -315,7 +315,7 @@ impl Body for RequestBody {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::convert::Infallible;
 
     use http::{HeaderMap, Request, Response};
@@ -328,7 +328,7 @@ mod tests {
     use super::*;
 
     /// Returns the content of a request over HTTP/2, and the stream on which its client sends it.
-    async fn upload(bytes_max: u64) -> (RequestBody, h2::SendStream<Bytes>) {
+    pub(in crate::origins) async fn upload(bytes_max: u64) -> (RequestBody, h2::SendStream<Bytes>) {
         let (client, server) = duplex(1 << 16);
         let (sender, mut bodies) = mpsc::channel::<Incoming>(1);
         let service = service_fn(move |request: Request<Incoming>| {

@@ -101,7 +101,9 @@ impl OriginBody {
 
     /// Keeps the connection out of the pool: a tunnel has it now.
     pub fn into_tunnel(mut self) {
-        drop(self.connection.take());
+        if let Some((connection, _slot)) = self.connection.take() {
+            connection.into_tunnel();
+        }
     }
 
     fn give_back_at_end(&mut self) {

@@ -78,6 +78,13 @@ impl SendingLimits {
     }
 }
 
+impl SendState {
+    fn hold_up(&mut self, cx: &Context<'_>) {
+        self.blocked.get_or_insert_with(Instant::now);
+        self.writer = Some(cx.waker().clone());
+    }
+}
+
 impl Sending {
     pub(super) fn begin(&self, is_head: bool, upload: Upload) {
         self.is_answered.store(false, Ordering::Relaxed);
@@ -107,10 +114,7 @@ impl Sending {
                 state.bytes += count as u64;
                 state.blocked = None;
             }
-            Poll::Pending => {
-                state.blocked.get_or_insert_with(Instant::now);
-                state.writer = Some(cx.waker().clone());
-            }
+            Poll::Pending => state.hold_up(cx),
             Poll::Ready(Err(_)) => {
                 state.is_refused = true;
                 return Poll::Ready(Ok(length));
@@ -119,8 +123,14 @@ impl Sending {
         written
     }
 
+    /// Notes that bytes which were written are held up: TLS takes more than the socket.
+    pub(super) fn on_held_up(&self, cx: &Context<'_>) {
+        self.state.lock().hold_up(cx);
+    }
+
     pub(super) fn on_flushed(&self, cx: &Context<'_>) {
         let mut state = self.state.lock();
+        state.blocked = None;
         if state.bytes == 0 || state.sent.is_some() || state.is_refused {
             return;
         }

@@ -135,13 +135,29 @@ impl Write for ServerStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
-        self.sending.on_flushed(cx);
-        Poll::Ready(Ok(()))
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        if self.responses.is_opaque() {
+            return flushed;
+        }
+        match flushed {
+            Poll::Pending => self.sending.on_held_up(cx),
+            Poll::Ready(Ok(())) => self.sending.on_flushed(cx),
+            Poll::Ready(Err(_)) => {}
+        }
+        if flushed.is_pending() && self.sending.is_abandoned() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        flushed
     }
 
+    /// What a server does not take of an exchange that has ended is not waited for.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        let shut = Pin::new(&mut self.inner).poll_shutdown(cx);
+        if shut.is_ready() || self.responses.is_opaque() {
+            return shut;
+        }
+        self.sending.on_held_up(cx);
+        if self.sending.is_abandoned() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -167,4 +183,76 @@ const SCRATCH_BYTES: usize = 64 << 10;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use rustls_pki_types::{PrivatePkcs8KeyDer, ServerName};
+    use socket2::SockRef;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream, server};
+
+    use super::*;
+    use crate::origins::request_body::Upload;
+    use crate::origins::sending::Phase;
+
+    /// Connects to a server with TLS, over a socket that holds little.
+    async fn secured() -> (Transport, server::TlsStream<TcpStream>) {
+        let own = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key.into())
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(own.cert.der().clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        SockRef::from(&listener).set_recv_buffer_size(4096).unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        SockRef::from(&ours).set_send_buffer_size(4096).unwrap();
+        let (theirs, _) = listener.accept().await.unwrap();
+        let name = ServerName::try_from("a.example").unwrap();
+        let connector = TlsConnector::from(Arc::new(client));
+        let acceptor = TlsAcceptor::from(Arc::new(server));
+        let (ours, theirs) =
+            tokio::join!(connector.connect(name, Transport::Tcp(ours)), acceptor.accept(theirs));
+        (Transport::Tls(Box::new(TlsStream::Client(ours.unwrap()))), theirs.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_server_that_takes_nothing_is_noticed_though_tls_holds_more_than_the_socket() {
+        let (transport, _server) = secured().await;
+        let sending = Arc::<Sending>::default();
+        let limits = HeadLimits { head_bytes_max: 1 << 16, fields_max: 10 };
+        let mut stream = ServerStream::new(transport, limits, Arc::clone(&sending));
+        sending.begin(false, Upload::begin());
+        poll_fn(|cx| {
+            loop {
+                let written = Pin::new(&mut stream).poll_write(cx, &[b'x'; 256]);
+                assert!(written.is_ready(), "it is held up before TLS is full");
+                let flushed = Pin::new(&mut stream).poll_flush(cx);
+                if flushed.is_pending() {
+                    break Poll::Ready(());
+                }
+            }
+        })
+        .await;
+        assert!(matches!(sending.phase(), Phase::Blocked(_)), "{:?}", sending.phase());
+
+        sending.abandon();
+        let flushed = poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await;
+        assert_eq!(flushed.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+        poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await.unwrap();
+    }
 }
