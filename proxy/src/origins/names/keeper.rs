@@ -10,6 +10,21 @@ use super::Lookups;
 use super::answer::{FoundRecords, NoAnswer, Question};
 use super::resolved_name::ResolvedName;
 
+/// How long a look-up waits for the addresses of the other kind.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KindPatience {
+    /// From the addresses of the first kind on.
+    pub(super) after_first: Duration,
+    /// In any case. The look-up ends soon after, and what it has found would be lost.
+    pub(super) until: Instant,
+}
+
+impl KindPatience {
+    pub(super) fn due(&self) -> Instant {
+        self.until.min(Instant::now() + self.after_first)
+    }
+}
+
 pub(super) trait NameLookup: Send + Sync + 'static {
     /// Looks a name up. Once there are addresses of one kind, those of the other are waited for as
     /// long as the patience lasts.
@@ -17,7 +32,7 @@ pub(super) trait NameLookup: Send + Sync + 'static {
         &self,
         question: &Question,
         dns: &DnsSettings,
-        patience: Duration,
+        patience: KindPatience,
     ) -> impl Future<Output = Result<FoundRecords, NoAnswer>> + Send;
 }
 
@@ -51,7 +66,9 @@ async fn look_up_once<L: NameLookup>(
         let name = name.upgrade()?;
         (name.question().clone(), name.last_answer().is_some())
     };
-    let patience = if has_answer { dns.timeout } else { RESOLUTION_DELAY };
+    let after_first = if has_answer { dns.timeout } else { RESOLUTION_DELAY };
+    // A question that was lost is asked again after half of the time-out.
+    let patience = KindPatience { after_first, until: Instant::now() + dns.timeout * 3 / 4 };
     let result = timeout(dns.timeout, lookups.resolver.look_up(&question, dns, patience)).await;
     drop(permit);
     let result = result.unwrap_or(Err(NoAnswer::TimedOut));

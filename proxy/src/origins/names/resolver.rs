@@ -16,11 +16,11 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use parking_lot::Mutex;
 use settings::{AddressFamily, DnsSettings};
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::answer::{FoundRecords, Missing, NoAnswer, Question, Records, ServiceRecord};
 use super::files::{FileStamp, HostsFile, system_servers};
-use super::keeper::NameLookup;
+use super::keeper::{KindPatience, NameLookup};
 
 #[derive(Debug, Default)]
 pub(super) struct Resolver {
@@ -47,7 +47,7 @@ impl NameLookup for Resolver {
         &self,
         question: &Question,
         dns: &DnsSettings,
-        patience: Duration,
+        patience: KindPatience,
     ) -> Result<FoundRecords, NoAnswer> {
         let name = Name::from_ascii(question.name())
             .map_err(|error| NoAnswer::Failed(format!("it is no name: {error}")))?;
@@ -136,7 +136,11 @@ impl DnsClient {
         all
     }
 
-    async fn addresses(&self, name: &Name, patience: Duration) -> Result<FoundRecords, NoAnswer> {
+    async fn addresses(
+        &self,
+        name: &Name,
+        patience: KindPatience,
+    ) -> Result<FoundRecords, NoAnswer> {
         let ask = |kind| self.addresses_of(name, kind);
         let (ipv6, ipv4) = match self.settings.family {
             AddressFamily::Any => {
@@ -191,21 +195,28 @@ fn ttl_of(lookup: &HickoryLookup) -> Duration {
     Duration::from_secs(ttl.unwrap_or_default().into())
 }
 
-/// Awaits both. Once one has addresses, waits for the other for this time at most.
+/// Awaits both. Once one has addresses, waits for the other as long as the patience lasts.
 async fn together(
     ipv6: impl Future<Output = Addresses>,
     ipv4: impl Future<Output = Addresses>,
-    patience: Duration,
+    patience: KindPatience,
 ) -> (Option<Addresses>, Option<Addresses>) {
     let (mut ipv6, mut ipv4) = (pin!(ipv6), pin!(ipv4));
-    let limit = |first: &Addresses| if first.is_ok() { patience } else { Duration::MAX };
     tokio::select! {
         first = &mut ipv6 => {
-            let second = timeout(limit(&first), ipv4).await.ok();
+            let second = if first.is_ok() {
+                timeout_at(patience.due(), ipv4).await.ok()
+            } else {
+                Some(ipv4.await)
+            };
             (Some(first), second)
         }
         first = &mut ipv4 => {
-            let second = timeout(limit(&first), ipv6).await.ok();
+            let second = if first.is_ok() {
+                timeout_at(patience.due(), ipv6).await.ok()
+            } else {
+                Some(ipv6.await)
+            };
             (second, Some(first))
         }
     }

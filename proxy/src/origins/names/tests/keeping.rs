@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use settings::DnsSettings;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::origins::names::answer::{FoundRecords, Missing};
-use crate::origins::names::keeper::{NameLookup, keep};
+use crate::origins::names::keeper::{KindPatience, NameLookup, keep};
 use crate::origins::names::{Lookups, NoAnswer, Question, Records, ResolvedName};
 
 /// Gives these answers in turn, each after a while, and then the last one for ever.
@@ -19,6 +19,8 @@ use crate::origins::names::{Lookups, NoAnswer, Question, Records, ResolvedName};
 struct Script {
     answers: Mutex<VecDeque<(Duration, Result<FoundRecords, NoAnswer>)>>,
     asked: Mutex<Vec<Instant>>,
+    /// Addresses of the other kind never come.
+    lacks_a_kind: bool,
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
 }
@@ -28,7 +30,7 @@ impl NameLookup for Arc<Script> {
         &self,
         _question: &Question,
         _dns: &DnsSettings,
-        _patience: Duration,
+        patience: KindPatience,
     ) -> Result<FoundRecords, NoAnswer> {
         self.asked.lock().push(Instant::now());
         let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
@@ -38,6 +40,9 @@ impl NameLookup for Arc<Script> {
             if answers.len() > 1 { answers.pop_front().unwrap() } else { answers[0].clone() }
         };
         sleep(pause).await;
+        if self.lacks_a_kind {
+            sleep_until(patience.due()).await;
+        }
         self.at_once.fetch_sub(1, Ordering::SeqCst);
         answer
     }
@@ -61,7 +66,11 @@ struct Kept {
 }
 
 fn kept(answers: Vec<(Duration, Result<FoundRecords, NoAnswer>)>) -> Kept {
-    let script = Arc::new(Script { answers: Mutex::new(answers.into()), ..Script::default() });
+    kept_by(Script { answers: Mutex::new(answers.into()), ..Script::default() })
+}
+
+fn kept_by(script: Script) -> Kept {
+    let script = Arc::new(script);
     let lookups = Arc::new(Lookups::new(Arc::clone(&script), DnsSettings::default()));
     let name = Arc::new(ResolvedName::new(Question::Addresses("app".to_owned())));
     drop(tokio::spawn(keep(Arc::downgrade(&name), Arc::clone(&lookups))));
@@ -136,6 +145,21 @@ async fn a_look_up_that_never_ends_is_a_failure() {
     let start = Instant::now();
     assert_eq!(kept.records().await, Err(NoAnswer::TimedOut));
     assert_eq!(start.elapsed(), DnsSettings::default().timeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_is_never_answered_does_not_freeze_the_other() {
+    let short = Duration::from_millis(5);
+    let answers = vec![(short, found(&[1], 1)), (short, found(&[2], 1))];
+    let script =
+        Script { answers: Mutex::new(answers.into()), lacks_a_kind: true, ..Script::default() };
+    let kept = kept_by(script);
+
+    let start = Instant::now();
+    assert_eq!(kept.records().await, Ok(addresses(&[1])));
+    assert_eq!(start.elapsed().as_millis(), 5 + 50);
+    sleep(Duration::from_secs(1) + DnsSettings::default().timeout).await;
+    assert_eq!(kept.records().await, Ok(addresses(&[2])));
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,11 +8,14 @@ use tokio::time::Instant;
 
 use super::dns_server::{DnsServer, Manner};
 use crate::origins::names::answer::{FoundRecords, Missing};
-use crate::origins::names::keeper::NameLookup as _;
+use crate::origins::names::keeper::{KindPatience, NameLookup as _};
 use crate::origins::names::resolver::Resolver;
 use crate::origins::names::{NoAnswer, Question, Records, ServiceRecord};
 
-const PATIENCE: Duration = Duration::from_millis(50);
+fn patience() -> KindPatience {
+    let until = Instant::now() + DnsSettings::default().timeout;
+    KindPatience { after_first: Duration::from_millis(50), until }
+}
 
 fn dns(server: &DnsServer) -> DnsSettings {
     DnsSettings { servers: vec![server.address], ..DnsSettings::default() }
@@ -20,7 +23,7 @@ fn dns(server: &DnsServer) -> DnsSettings {
 
 async fn look_up(server: &DnsServer, name: &str) -> Result<FoundRecords, NoAnswer> {
     let question = Question::Addresses(name.to_owned());
-    Resolver::default().look_up(&question, &dns(server), PATIENCE).await
+    Resolver::default().look_up(&question, &dns(server), patience()).await
 }
 
 fn addresses(texts: &[&str]) -> Records {
@@ -50,7 +53,7 @@ async fn only_the_wanted_kind_is_asked_for() {
         let asked = server.questions().len();
         let question = Question::Addresses("app.test".to_owned());
         let dns = DnsSettings { family, ..dns(&server) };
-        let found = Resolver::default().look_up(&question, &dns, PATIENCE).await.unwrap();
+        let found = Resolver::default().look_up(&question, &dns, patience()).await.unwrap();
         assert_eq!((found.records, found.missing), (addresses(&[address]), None));
         assert!(server.questions()[asked..].iter().all(|(_, of)| *of == kind));
     }
@@ -128,7 +131,7 @@ async fn a_server_that_says_nothing_is_given_up_on() {
     let question = Question::Addresses("app.test".to_owned());
     let lookup = Resolver::default();
     let start = Instant::now();
-    let failure = lookup.look_up(&question, &dns, PATIENCE).await.unwrap_err();
+    let failure = lookup.look_up(&question, &dns, patience()).await.unwrap_err();
     assert!(!failure.is_negative(), "{failure}");
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
@@ -140,7 +143,7 @@ async fn services_have_hosts_ports_priorities_and_weights() {
     server.set_services("_http._tcp.app.test", 9, &services);
 
     let question = Question::Services("_http._tcp.app.test".to_owned());
-    let found = Resolver::default().look_up(&question, &dns(&server), PATIENCE).await.unwrap();
+    let found = Resolver::default().look_up(&question, &dns(&server), patience()).await.unwrap();
     let record = |priority, weight, target: &str, port| ServiceRecord {
         priority,
         weight,
@@ -158,7 +161,7 @@ async fn a_service_that_is_said_to_be_absent_has_no_records() {
     server.set_services("_http._tcp.app.test", 9, &[(0, 0, 0, ".")]);
 
     let question = Question::Services("_http._tcp.app.test".to_owned());
-    let failure = Resolver::default().look_up(&question, &dns(&server), PATIENCE).await;
+    let failure = Resolver::default().look_up(&question, &dns(&server), patience()).await;
     assert_eq!(failure, Err(NoAnswer::NoRecords));
 }
 
@@ -179,7 +182,7 @@ async fn other_name_servers_are_asked_from_the_next_look_up_on() {
     let question = Question::Addresses("app.test".to_owned());
 
     for (server, address) in [(&one, "10.0.0.1"), (&other, "10.0.0.2"), (&one, "10.0.0.1")] {
-        let found = resolver.look_up(&question, &dns(server), PATIENCE).await.unwrap();
+        let found = resolver.look_up(&question, &dns(server), patience()).await.unwrap();
         assert_eq!(found.records, addresses(&[address]));
     }
 }
