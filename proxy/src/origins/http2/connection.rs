@@ -57,6 +57,11 @@ impl Http2Connection {
             .initial_connection_window_size(window.min(WINDOW_MAX))
             .max_header_list_size(limits.head_bytes_max)
             .max_send_buffer_size(SEND_BUFFER_BYTES)
+            .max_concurrent_reset_streams(RESETS_REMEMBERED)
+            .reset_stream_duration(RESET_REMEMBERED_FOR)
+            // Frames on streams that are forgotten are answered with resets. They are no fault of
+            // the server: it cannot know yet that a client has left.
+            .max_local_error_reset_streams(None)
             .handshake(Wire::new(stream, wire))
             .await
             .map_err(|error| before_head(error, shared.condition()))?;
@@ -148,6 +153,10 @@ const STREAM_WINDOW: u32 = 256 << 10;
 const WINDOW_MAX: u32 = (1 << 31) - 1;
 /// Bytes of one request that the library holds until they are written.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
+/// Streams that were reset, of which frames may still come, at a few hundred bytes each.
+const RESETS_REMEMBERED: usize = 1024;
+/// The time for such frames to come.
+const RESET_REMEMBERED_FOR: Duration = Duration::from_secs(10);
 pub(super) const STREAMS_MAX: usize = 4096;
 /// Requests on a connection whose server has not said how many it takes. RFC 9113 §6.5.2 recommends
 /// no fewer.

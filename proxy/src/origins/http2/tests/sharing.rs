@@ -171,6 +171,31 @@ async fn a_response_that_nobody_reads_holds_up_no_other() {
     assert!(peer.frames.iter().all(|frame| (frame.kind, frame.stream) != (WINDOW_UPDATE, stream)));
 }
 
+#[tokio::test]
+async fn clients_that_leave_do_not_end_the_connection_of_others() {
+    const LEFT: usize = 2100; // more than are remembered, and than faults are forgiven
+    let (connection, mut peer) = Peer::open(&limits(), &[]).await;
+    let mut left = Vec::new();
+    for _ in 0..LEFT {
+        let task = send(&connection, get("/left"));
+        let stream = peer.next(HEADERS).await.stream;
+        peer.answer(stream, 0, OK).await;
+        drop(task.content().await);
+        peer.next(RESET).await;
+        left.push(stream);
+    }
+    for stream in left {
+        peer.send(DATA, 0, stream, b"x").await; // it was under way
+    }
+    peer.send(PING, 0, 0, &[0; 8]).await;
+    peer.next(PING).await; // all of it was read
+
+    let task = send(&connection, get("/stays"));
+    let stream = peer.next(HEADERS).await.stream;
+    peer.answer(stream, END_STREAM, OK).await;
+    assert!(task.answer().await.is_ok());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_let_go_and_a_busy_one_is_not() {
     let pool = Http2Pool::new(limits(), 4 * SECOND);
