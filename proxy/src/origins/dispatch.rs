@@ -49,8 +49,8 @@ type DispatchResult = Result<Response<OriginBody>, OriginError>;
 ///
 /// A request without content is sent again, `retries` times and to another server if there is one,
 /// if no byte of it was written, or if it is safe and the connection broke before any byte of the
-/// response. A connection that had been idle may break once without being counted: any idempotent
-/// request is then sent again on a new connection (RFC 9110 §9.2.2).
+/// response. A connection that has answered before may break once without being counted: any
+/// idempotent request is then sent again on a new connection (RFC 9110 §9.2.2).
 pub async fn send(
     origin: &Origin,
     request: Request<RequestBody>,

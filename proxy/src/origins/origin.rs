@@ -333,7 +333,7 @@ impl Origin {
         (mut request, url): (Request<RequestBody>, u64),
         deadline: Option<Instant>,
     ) -> Result<Response<OriginBody>, Failed> {
-        let is_reused = connection.is_reused;
+        let was_idle = connection.was_idle;
         self.set_host(&mut request, connection.server_name());
         let watched = connection.server().health().watch(url, Instant::now());
         let is_timed = request.body().is_empty(); // else the client takes time, too
@@ -345,7 +345,7 @@ impl Origin {
             Ok(response) => ExchangeResult::Answered(response.status()),
             Err(
                 Failed::Unsent(OriginError::Broken(_), _) | Failed::Sent(OriginError::Broken(_), _),
-            ) if is_reused => ExchangeResult::Neutral,
+            ) if was_idle => ExchangeResult::Neutral,
             Err(Failed::Unsent(error, _) | Failed::Sent(error, _)) => ExchangeResult::of(error),
         };
         if let Some(stopwatch) = stopwatch {

@@ -33,8 +33,10 @@ pub(in crate::origins) struct Http2Connection {
 #[derive(Debug)]
 pub(in crate::origins) struct StreamClaim {
     pub(super) connection: Arc<Http2Connection>,
-    /// Another request was sent on the connection before.
+    /// Another request was answered on the connection before.
     pub(in crate::origins) is_reused: bool,
+    /// So it was, and there was none on it when this one came.
+    pub(in crate::origins) was_idle: bool,
 }
 
 impl Http2Connection {
@@ -93,8 +95,9 @@ impl Http2Connection {
         if before == 0 {
             *self.shared.changed.lock() = Instant::now();
         }
-        let is_reused = self.shared.wire.reads().bytes > 0;
-        Some(StreamClaim { connection: Arc::clone(self), is_reused })
+        let is_reused = self.shared.has_answered.load(Ordering::Acquire);
+        let was_idle = is_reused && before == 0;
+        Some(StreamClaim { connection: Arc::clone(self), is_reused, was_idle })
     }
 
     /// Returns the number of requests that the server allows at once, if it takes new ones.

@@ -4,6 +4,7 @@
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use h2::RecvStream;
@@ -131,6 +132,7 @@ impl StreamExchange {
         upload.iter_mut().for_each(StreamUpload::note_answer);
         client.note_answer();
         open.progress.note_answered();
+        open.connection.shared.has_answered.store(true, Ordering::Release);
         let has_content = *method != Method::HEAD
             && !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let length = response.headers().get(CONTENT_LENGTH);

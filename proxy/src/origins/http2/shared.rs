@@ -19,6 +19,8 @@ pub(super) struct Http2State {
     pub(super) changed: Mutex<Instant>,
     /// Told when the server's first frame, its settings, was read, or the connection has ended.
     pub(super) settled: Notify,
+    /// A request was answered on it.
+    pub(super) has_answered: AtomicBool,
     is_silent: AtomicBool,
 }
 
@@ -49,6 +51,7 @@ impl Http2State {
             claimed: AtomicUsize::new(0),
             changed: Mutex::new(Instant::now()),
             settled: Notify::new(),
+            has_answered: AtomicBool::new(false),
             is_silent: AtomicBool::new(false),
         }
     }

@@ -22,9 +22,11 @@ use crate::origins::sending::{SendProgress, Sending, SendingLimits};
 #[derive(Debug)]
 pub(in crate::origins) struct ServerConnection {
     link: ConnectionLink,
-    /// Set if it served an exchange before. The server may then have closed it, which is no
-    /// failure.
+    /// Set if it served an exchange before.
     pub(in crate::origins) is_reused: bool,
+    /// Set if it served one before, and none when this one took it. The server may have closed it
+    /// then, which is no failure.
+    pub(in crate::origins) was_idle: bool,
     is_spoiled: bool,
     idle_limit: Duration,
     server: Arc<Server>,
@@ -83,13 +85,13 @@ impl ServerConnection {
     }
 
     pub(in crate::origins) fn stream(claim: StreamClaim, server: Arc<Server>) -> Self {
-        let is_reused = claim.is_reused;
-        Self::of(ConnectionLink::Http2(claim), is_reused, server)
+        let (is_reused, was_idle) = (claim.is_reused, claim.was_idle);
+        Self { was_idle, ..Self::of(ConnectionLink::Http2(claim), is_reused, server) }
     }
 
     fn of(link: ConnectionLink, is_reused: bool, server: Arc<Server>) -> Self {
         let idle_limit = server.pool().idle_timeout();
-        Self { link, is_reused, is_spoiled: false, idle_limit, server }
+        Self { link, is_reused, was_idle: is_reused, is_spoiled: false, idle_limit, server }
     }
 
     pub(in crate::origins) const fn server(&self) -> &Arc<Server> {

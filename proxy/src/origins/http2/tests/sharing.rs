@@ -17,7 +17,22 @@ async fn no_more_requests_than_the_server_takes_go_on_one_connection() {
     first.content().await;
     second.content().await;
     assert_eq!(connection.open(), 0);
-    assert!(connection.claim().is_some_and(|claim| claim.is_reused));
+}
+
+#[tokio::test]
+async fn only_a_connection_that_has_answered_and_was_idle_may_break_without_a_fault() {
+    let (connection, mut peer) = Peer::open(&limits(), &[]).await;
+    let new = connection.claim().unwrap();
+    assert!(!new.is_reused && !new.was_idle, "settings are no answer");
+    drop(new);
+
+    let task = send(&connection, get("/"));
+    let stream = peer.next(HEADERS).await.stream;
+    peer.answer(stream, END_STREAM, OK).await;
+    task.content().await;
+    let (first, second) = (connection.claim().unwrap(), connection.claim().unwrap());
+    assert!(first.is_reused && second.is_reused);
+    assert!(first.was_idle && !second.was_idle, "the first one has it");
 }
 
 #[tokio::test]
