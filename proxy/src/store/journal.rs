@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use purge_protocol::log::Position;
+use purge_protocol::log::{LogId, Position};
 
 use crate::invalidation::{PurgeMark, PurgeTimes, Sequence};
 
@@ -14,6 +14,8 @@ use crate::invalidation::{PurgeMark, PurgeTimes, Sequence};
 pub enum JournalEntry {
     /// Every purge of this partition below this offset has been applied.
     Position(Position),
+    /// There is no position in this partition any more.
+    Forgotten(LogId),
     /// Responses born before this purge sequence are validated before they are used: a purge of
     /// them may have been missed. Responses that were in flight are stored after this entry, and
     /// meant as well.
@@ -70,7 +72,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    pub(super) fn kept_by(backend: Arc<dyn JournalBackend>) -> Self {
+    pub fn kept_by(backend: Arc<dyn JournalBackend>) -> Self {
         Self { backend: Some(backend), ..Self::default() }
     }
 

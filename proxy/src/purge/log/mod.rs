@@ -242,13 +242,14 @@ impl PurgeLog {
             let is_new = !positions.has(&batch.log);
             let position = positions.take(batch, received);
             self.renew(&positions);
+            self.journal_forgotten(&mut positions);
             (position, is_new)
         };
         let next = position.next;
         if is_new || !matches!(kind, BatchKind::Heartbeat) {
             self.journal.append(JournalEntry::Position(position));
             let settled = self.journal.settled().await;
-            settled.inspect_err(|_| self.metrics.count(BatchOutcome::Failed))?;
+            settled.or_else(|error| self.without_journal(error))?;
         }
         self.metrics.count(match kind {
             BatchKind::Start => BatchOutcome::Started,
@@ -258,6 +259,26 @@ impl PurgeLog {
         });
         self.tick();
         Ok(next)
+    }
+
+    /// A batch is acknowledged though the device has failed: nothing of this store is used after a
+    /// restart, and the purger must come to the purges behind this one.
+    fn without_journal(&self, error: JournalError) -> Result<(), JournalError> {
+        self.metrics.count(BatchOutcome::Failed);
+        match error {
+            JournalError::HandedOver => Err(error),
+            JournalError::Device(reason) => {
+                tracing::debug!(reason, "a batch of the purge log is in force, but not durable");
+                Ok(())
+            }
+        }
+    }
+
+    /// Has a restart not wait for partitions that are gone.
+    fn journal_forgotten(&self, positions: &mut Positions) {
+        for log in positions.take_forgotten() {
+            self.journal.append(JournalEntry::Forgotten(log));
+        }
     }
 
     /// Applies purges in their order: runs of one mode at once, but not too many, so that fetches
@@ -342,6 +363,7 @@ impl PurgeLog {
             let mut positions = self.positions.lock();
             if positions.forget_unattended() {
                 self.renew(&positions);
+                self.journal_forgotten(&mut positions);
                 tracing::warn!("positions in topics that no purger names any more are forgotten");
             }
         }

@@ -7,6 +7,7 @@ use crate::invalidation::Verdict;
 use crate::key::KeySeed;
 use crate::store::Stored;
 use crate::store::contract::{Bench, Engine, EngineLimits, Page, SMALL};
+use crate::store::journal::{JournalBackend, Recovered, Settled};
 use crate::store::memory::{MemoryLimits, MemoryStore};
 
 /// A store that was recovered with positions in two partitions, and the purge log of its proxy.
@@ -20,6 +21,10 @@ struct RecoveredLog {
 
 impl RecoveredLog {
     fn new() -> Self {
+        Self::with(Journal::default())
+    }
+
+    fn with(journal: Journal) -> Self {
         let clock = Clock::manual(Timestamp::from_secs(1000));
         let EngineLimits { capacity, object_bytes_max, variants_max } = SMALL;
         let limits = MemoryLimits { capacity, object_bytes_max, variants_max };
@@ -41,7 +46,6 @@ impl RecoveredLog {
         );
         let position =
             |partition| Position { log: of(partition), next: 10, last: None, clean_ms: None };
-        let journal = Journal::default();
         let recovered = (journal.clone(), vec![position(0), position(1)]);
         let log = PurgeLog::new(
             executor,
@@ -154,4 +158,37 @@ async fn a_gap_while_catching_up_outlasts_the_catch_up() {
     assert!(!recovered.log.figures().is_catching_up);
     assert_eq!(recovered.verdict(&recovered.old), Verdict::Unproven);
     assert_eq!(recovered.verdict(&recovered.put("/new")), Verdict::Valid);
+}
+
+/// A journal whose device has failed.
+#[derive(Debug)]
+struct Broken;
+
+impl JournalBackend for Broken {
+    fn append(&self, _entry: JournalEntry) {}
+
+    fn settled(&self) -> Settled<'_> {
+        Box::pin(async { Err(JournalError::Device("input/output error".to_owned())) })
+    }
+
+    fn positions(&self) -> Vec<Position> {
+        Vec::new()
+    }
+
+    fn recovered(&self) -> Option<Recovered> {
+        None
+    }
+}
+
+/// Else a purger would send this batch for ever, and never come to those behind it.
+#[tokio::test]
+async fn batches_are_acknowledged_without_a_device_and_not_to_another_process() {
+    let recovered = RecoveredLog::with(Journal::kept_by(Arc::new(Broken)));
+    for to in [11, 12] {
+        recovered.deliver(batch(0, to, None)).await;
+    }
+    recovered.journal.hand_over();
+    let checked = CheckedBatch { batch: batch(0, 13, None), purges: Vec::new() };
+    let refused = recovered.log.apply(checked, recovered.clock.now()).await;
+    assert!(matches!(refused, Err(Rejected::Journal(JournalError::HandedOver))));
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use purge_protocol::log::{Batch, LogId, Position};
+use purge_protocol::log::{Batch, LogId, Position, Start};
 
 use process::timestamp::Timestamp;
 
@@ -17,6 +17,8 @@ pub struct Positions {
     /// Recovered responses may miss purges of any partition of their topics, also of those without
     /// a recovered position.
     is_catching_up: bool,
+    /// Partitions whose positions are gone, and may still be in the journal.
+    forgotten: Vec<LogId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +85,7 @@ impl Positions {
         };
         let held: BTreeMap<_, _> = positions.into_iter().map(held).collect();
         let is_catching_up = !held.is_empty();
-        Self { held, topics: BTreeMap::new(), begun: now, is_catching_up }
+        Self { held, begun: now, is_catching_up, ..Self::default() }
     }
 
     /// Compares a batch with the position. [`Self::take`] moves the position after the batch was
@@ -118,6 +120,9 @@ impl Positions {
     /// Takes a batch that was applied, `received` at that moment, and returns the position.
     pub fn take(&mut self, batch: &Batch, received: Timestamp) -> Position {
         self.note_topic(batch, received);
+        if batch.start == Some(Start::Replaced) {
+            self.leave_other_clusters(&batch.log);
+        }
         let begun = self.begun;
         // A position that is set makes the proxy validate what it recovered: nothing of it is
         // waited for.
@@ -158,8 +163,25 @@ impl Positions {
             let is_gone = |log: &LogId| {
                 log.cluster == *cluster && log.topic == *topic && log.partition >= batch.partitions
             };
-            self.held.retain(|log, _| !is_gone(log));
+            self.forget(is_gone);
         }
+    }
+
+    /// The topic has moved to this cluster: of the others nothing will come any more.
+    fn leave_other_clusters(&mut self, log: &LogId) {
+        let LogId { cluster, topic, .. } = log;
+        self.topics.retain(|(of, name), _| name != topic || of == cluster);
+        self.forget(|held| held.topic == *topic && held.cluster != *cluster);
+    }
+
+    fn forget(&mut self, is_gone: impl Fn(&LogId) -> bool) {
+        let gone = self.held.extract_if(.., |log, _| is_gone(log));
+        self.forgotten.extend(gone.map(|(log, _)| log));
+    }
+
+    /// Takes the partitions that were forgotten since this was last asked.
+    pub fn take_forgotten(&mut self) -> Vec<LogId> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// The moment of which it is known that everything that was in the log then has been applied;
@@ -208,14 +230,16 @@ impl Positions {
     /// Forgets topics that no purger has spoken of since the start, where others are attended:
     /// topics are renamed. Returns whether there were any.
     pub fn forget_unattended(&mut self) -> bool {
-        let (before, topics) = (self.held.len(), &self.topics);
-        if !topics.is_empty() {
-            self.held.retain(|log, held| {
-                held.is_attended
-                    || topics
-                        .keys()
-                        .any(|(cluster, topic)| *cluster == log.cluster && *topic == log.topic)
-            });
+        let before = self.held.len();
+        let is_named = |log: &LogId| {
+            let mut topics = self.topics.keys();
+            topics.any(|(cluster, topic)| *cluster == log.cluster && *topic == log.topic)
+        };
+        let is_gone = |(log, held): (&LogId, &HeldPosition)| !held.is_attended && !is_named(log);
+        if !self.topics.is_empty() {
+            let gone: Vec<LogId> =
+                self.held.iter().filter(|one| is_gone(*one)).map(|(log, _)| log.clone()).collect();
+            self.forget(|log| gone.contains(log));
         }
         self.held.len() < before
     }

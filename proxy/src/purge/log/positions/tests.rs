@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use purge_protocol::log::Start;
 
 use super::*;
 
@@ -204,6 +203,16 @@ fn a_topic_that_nobody_attends_is_forgotten_once_another_is() {
     positions.take(&Batch { log: other, partitions: 1, ..adopt(0, 1) }, NOW);
     assert!(positions.forget_unattended());
     assert_eq!(positions.len(), 1);
+    assert_eq!(positions.take_forgotten(), [log(0), log(1), log(2)], "a restart is not to wait");
+}
+
+#[test]
+fn a_topic_that_has_moved_to_another_cluster_is_waited_for_there_only() {
+    let mut positions = recovered(7);
+    let moved = LogId { cluster: "other".into(), ..log(0) };
+    let replaced = Batch { start: Some(Start::Replaced), log: moved, ..batch(0, 0, 4) };
+    positions.take(&replaced, NOW);
+    assert_eq!((positions.len(), positions.take_forgotten().len()), (1, 3));
 }
 
 #[test]

@@ -28,6 +28,7 @@ use process::timestamp::Timestamp;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Frame {
     Purge(PurgeTimes, Vec<PurgeMark>),
+    /// A position, or that there is none any more, at [`FORGOTTEN`].
     Position(Position),
     /// These records of a segment are dead, by their offsets in units; [`ALL`] among them: every
     /// one.
@@ -50,6 +51,8 @@ pub(crate) enum Frame {
 }
 
 pub(crate) const ALL: u32 = u32::MAX;
+/// No log has this offset.
+pub(crate) const FORGOTTEN: i64 = -1;
 
 #[derive(Debug, Default)]
 pub(crate) struct Replayed {
@@ -253,6 +256,9 @@ impl Replayed {
                 for mark in &marks {
                     self.past_purges.note(mark, past);
                 }
+            }
+            Frame::Position(position) if position.next == FORGOTTEN => {
+                self.positions.remove(&position.log);
             }
             Frame::Position(position) => {
                 self.positions.insert(position.log.clone(), position);

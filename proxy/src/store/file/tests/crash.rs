@@ -344,6 +344,23 @@ fn positions_are_found_again_with_the_purges_before_them() {
 }
 
 #[test]
+fn a_position_that_was_forgotten_stays_so() {
+    use crate::store::journal::JournalEntry;
+    use purge_protocol::log::{LogId, Position};
+    let store = SimulatedStore::new(SMALL);
+    let of = |topic: &str| LogId { cluster: "c".into(), topic: topic.into(), partition: 3 };
+    for log in [of("old"), of("new")] {
+        let position = Position { log, next: 5, last: None, clean_ms: None };
+        store.journal.append(JournalEntry::Position(position));
+    }
+    store.journal.append(JournalEntry::Forgotten(of("old")));
+    super::bench::block_on(store.journal.settled()).unwrap();
+    let store = store.crash(Crash::Power, &mut Random::of(1));
+    let logs: Vec<LogId> = store.journal.positions().into_iter().map(|it| it.log).collect();
+    assert_eq!(logs, [of("new")]);
+}
+
+#[test]
 fn a_journal_that_begins_anew_before_everything_is_loaded_forgets_no_dead_record() {
     use crate::store::file::volume::journal_writer::CheckpointSource as _;
     let store = SimulatedStore::new(SMALL);

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::store::file::device::disk::Disk;
 use crate::store::file::format::clocks::Clocks;
-use crate::store::file::format::journal::{Frame, Tail};
+use crate::store::file::format::journal::{FORGOTTEN, Frame, Tail};
 use crate::store::journal::{JournalBackend, JournalEntry, JournalError, Recovered, Settled};
 use process::metrics::Counter;
 
@@ -267,6 +267,14 @@ impl JournalBackend for JournalWriter {
                 let mut waiting = self.waiting.lock();
                 waiting.positions.insert(position.log.clone(), position.clone());
                 waiting.push(Frame::Position(position));
+                drop(waiting);
+                self.wake.notify_one();
+            }
+            JournalEntry::Forgotten(log) => {
+                let mut waiting = self.waiting.lock();
+                waiting.positions.remove(&log);
+                let next = FORGOTTEN;
+                waiting.push(Frame::Position(Position { log, next, last: None, clean_ms: None }));
                 drop(waiting);
                 self.wake.notify_one();
             }

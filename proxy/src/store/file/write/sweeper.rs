@@ -126,7 +126,7 @@ fn is_hit(check: &HeadCheck, volume: &Arc<Volume>, number: u32, entry: &FooterEn
         HeadCheck::Prefix(prefix) => prefix.covers(head.key.host(), head.key.path()),
         HeadCheck::Condition(condition) => {
             let (tags, table) = (&head.tags[..], volume.invalidation.ids());
-            condition.is_met(&Subject { key: &head.key, tags: &tags, table })
+            condition.is_met(&Subject::new(&head.key, &tags, table))
         }
     })
 }
