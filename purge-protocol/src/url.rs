@@ -216,8 +216,13 @@ impl UrlPrefix {
 
     /// Returns whether the URL of this host and path begins so.
     pub fn covers(&self, host: &[u8], path: &[u8]) -> bool {
-        self.host.as_deref().is_none_or(|own| own.as_bytes() == host)
-            && spelling::normal(path).starts_with(self.path.as_bytes())
+        self.covers_normal(host, &spelling::normal(path))
+    }
+
+    /// The same for a path in its normal spelling.
+    pub fn covers_normal(&self, host: &[u8], path: &[u8]) -> bool {
+        path.starts_with(self.path.as_bytes())
+            && self.host.as_deref().is_none_or(|own| own.as_bytes() == host)
     }
 }
 

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use process::metrics_page::PageFormat;
+use process::timestamp::Timestamp;
 use purge_protocol::foreign::is_purge_method;
 use purge_protocol::url::canonical_host;
 use purge_protocol::{PurgeRequest, log};
@@ -28,6 +29,7 @@ use crate::policy::rules::CompiledRules;
 use crate::purge::access;
 use crate::purge::deploys::DeployReport;
 use crate::purge::endpoint::{PURGE, json, problem, problem_with};
+use crate::purge::log::PurgeLog;
 use crate::purge::log::endpoint::PurgeLogEndpoint;
 use crate::purge::metrics::Source;
 use crate::purge::sender::PurgeSender;
@@ -226,13 +228,26 @@ async fn log_batch(app: &App, body: Incoming) -> Response<ResponseBody> {
     let endpoint = PurgeLogEndpoint(&app.purge_log);
     let limit = endpoint.max_body();
     match read_body(app, body, limit).await {
-        Ok(body) => endpoint.answer(&body, received).await,
+        Ok(body) => log_batch_to_the_end(Arc::clone(&app.purge_log), body, received).await,
         Err(Unread::TooLarge) => endpoint.refuse_unread(
             StatusCode::PAYLOAD_TOO_LARGE,
             &format!("A batch may have {limit} bytes (`purge.log.max_body`): send several."),
         ),
         Err(Unread::BrokenOff) => broken_off(),
     }
+}
+
+/// Applies a batch though the purger may lose patience and leave: what it sends again finds the
+/// position moved, or waits for this one, and purges nothing twice.
+async fn log_batch_to_the_end(
+    log: Arc<PurgeLog>,
+    batch: Bytes,
+    received: Timestamp,
+) -> Response<ResponseBody> {
+    let work = async move { PurgeLogEndpoint(&log).answer(&batch, received).await };
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("The batch was not applied: {error}."))
+    })
 }
 
 /// An order to a server of an origin, or a look at it.

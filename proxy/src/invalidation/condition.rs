@@ -1,8 +1,10 @@
 //! `PurgeCondition`: what a boolean selector asks of a response, and how it is judged.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::hash::{Hash, Hasher};
 
-use purge_protocol::{CanonicalUrl, Term, Terms, UrlPrefix};
+use purge_protocol::{CanonicalUrl, Term, Terms, UrlPrefix, spelling};
 use smallvec::{SmallVec, smallvec};
 
 use super::Provenance;
@@ -49,12 +51,46 @@ pub trait Carrier: std::fmt::Debug {
     fn is_of_other_page(&self) -> bool;
 }
 
-/// A response as a condition sees it.
+/// A response as a condition sees it. What follows from its URL is computed once, however many
+/// terms ask for it.
 #[derive(Debug)]
 pub struct Subject<'a> {
     pub key: &'a Key,
     pub tags: &'a dyn Carrier,
     pub table: &'a TagTable,
+    path: OnceCell<Cow<'a, [u8]>>,
+    own_place: OnceCell<TagId>,
+    url: OnceCell<TagId>,
+}
+
+impl<'a> Subject<'a> {
+    pub const fn new(key: &'a Key, tags: &'a dyn Carrier, table: &'a TagTable) -> Self {
+        Self {
+            key,
+            tags,
+            table,
+            path: OnceCell::new(),
+            own_place: OnceCell::new(),
+            url: OnceCell::new(),
+        }
+    }
+
+    pub fn is_under(&self, prefix: &UrlPrefix) -> bool {
+        prefix.covers_normal(self.key.host(), self.path())
+    }
+
+    /// The path in its normal spelling, with the query.
+    pub fn path(&self) -> &[u8] {
+        self.path.get_or_init(|| spelling::normal(self.key.path()))
+    }
+
+    fn own_place(&self) -> TagId {
+        *self.own_place.get_or_init(|| self.table.place(self.key, false))
+    }
+
+    fn url(&self) -> TagId {
+        *self.url.get_or_init(|| self.table.url(self.key))
+    }
 }
 
 impl Carrier for Provenance {
@@ -158,14 +194,14 @@ impl ConditionTerm {
 
     /// Returns whether it holds beyond doubt.
     fn holds(&self, subject: &Subject<'_>) -> bool {
-        let Subject { key, tags, table } = subject;
-        let is_path = |ids: &PathIds| table.place(key, false) == ids.own;
+        let tags = subject.tags;
+        let is_path = |ids: &PathIds| subject.own_place() == ids.own;
         match self {
             Self::Carried(id) | Self::Tag(id, _) => tags.carries(*id),
             Self::Url(url) => url.holds(subject),
             Self::Page(ids) => tags.carries(ids.page) || !tags.is_of_other_page() && is_path(ids),
             Self::Path(ids) => is_path(ids),
-            Self::Prefix(prefix) => prefix.covers(key.host(), key.path()),
+            Self::Prefix(prefix) => subject.is_under(prefix),
         }
     }
 
@@ -207,8 +243,9 @@ impl UrlTerm {
         TERM_BYTES + text + self.classes.len() * size_of::<TagId>()
     }
 
-    fn holds(&self, Subject { key, tags, table }: &Subject<'_>) -> bool {
-        table.url(key) == self.id
+    fn holds(&self, subject: &Subject<'_>) -> bool {
+        let Subject { tags, table, .. } = subject;
+        subject.url() == self.id
             || self.url.as_ref().is_some_and(|url| {
                 let classes = table.search_classes(url.host().as_bytes(), url.path().as_bytes());
                 classes.iter().any(|class| tags.carries(*class))
@@ -253,7 +290,7 @@ mod tests {
                 ..Expression::default()
             };
             let condition = PurgeCondition::of(&expression.read().unwrap(), table);
-            condition.is_met(&Subject { key: &key, tags: &tags, table })
+            condition.is_met(&Subject::new(&key, &tags, table))
         };
         let [alike, any] = table.folds(b"node:5");
         for folded in [alike, any] {

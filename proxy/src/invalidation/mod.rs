@@ -276,7 +276,7 @@ impl Invalidation {
             return Verdict::Purged;
         }
         running.past_purges.as_ref().map_or(Verdict::Purged, |past_purges| {
-            let subject = Subject { key, tags: &tags, table: &self.tags };
+            let subject = Subject::new(key, &tags, &self.tags);
             let verdict = past_purges.verdict(born, tags, &subject);
             verdict.worse(self.deployments.verdict_of_tags(tags, born))
         })
@@ -544,7 +544,7 @@ impl Invalidation {
     }
 
     fn subject<'a>(&'a self, provenance: &'a Provenance, key: &'a Key) -> Subject<'a> {
-        Subject { key, tags: provenance, table: &self.tags }
+        Subject::new(key, provenance, &self.tags)
     }
 
     fn end_fetch(&self, born: Sequence) {

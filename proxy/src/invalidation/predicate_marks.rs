@@ -94,7 +94,7 @@ impl PredicateMarks {
     /// Decides for a response that no purge up to `since` has hit. Only later ones are looked at.
     pub(super) fn verdict(&self, since: Sequence, subject: &Subject<'_>) -> Verdict {
         self.verdict_by(since, |predicate| match predicate {
-            Predicate::Prefix(prefix) => prefix.covers(subject.key.host(), subject.key.path()),
+            Predicate::Prefix(prefix) => subject.is_under(prefix),
             Predicate::Condition(condition) => condition.is_met(subject),
         })
     }

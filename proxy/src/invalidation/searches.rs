@@ -62,8 +62,9 @@ impl SearchTable {
         }
         hosts.entry(host.into()).or_default().push(Arc::new(variance.clone()));
         self.total.fetch_add(1, Ordering::Release);
-        drop(hosts);
+        // Whoever finds the declaration knows since when.
         self.since.fetch_max(sequence().0, Ordering::AcqRel);
+        drop(hosts);
         Noted::New
     }
 

@@ -40,8 +40,8 @@ impl LastPurge {
         let mut stored = executor.store.by_hash(key.hash());
         stored.retain(|stored| stored.key == *key);
         let stored = stored.iter().chain(loaded);
-        let mut subjects = vec![Subject { key, tags: &own, table }];
-        subjects.extend(stored.map(|stored| Subject { key, tags: &stored.provenance, table }));
+        let mut subjects = vec![Subject::new(key, &own, table)];
+        subjects.extend(stored.map(|stored| Subject::new(key, &stored.provenance, table)));
         let settings = executor.settings.get().map(|settings| &**settings);
         let is_named_by = |target: &Target| {
             let targets = StoredUrls::of(std::slice::from_ref(target), settings).targets;

@@ -22,6 +22,8 @@ mod found;
 mod last_purge;
 pub mod sender;
 mod stored_search;
+mod prefix_set;
+mod walked;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -345,7 +347,7 @@ impl PurgeExecutor {
         let mut tally = PurgeTally::new(sequence, &pending);
         let mut large = Vec::new();
         let covered = self.search().covered(resolved);
-        self.forget(covered.iter());
+        self.forget(covered.all().iter());
         let counts = resolved
             .iter()
             .map(|target| match target {
@@ -365,7 +367,7 @@ impl PurgeExecutor {
                     tally.look_at(plain).and(carriers).plus(cold)
                 }
                 ResolvedTarget::Condition(condition) => {
-                    let found = self.search().meeting(condition, &covered);
+                    let found = self.search().meeting(condition, covered.all());
                     self.forget(found.iter());
                     tally.look_at(found)
                 }
@@ -381,11 +383,7 @@ impl PurgeExecutor {
                     self.forget(under.iter());
                     tally.look_at(under).plus(cold)
                 }
-                ResolvedTarget::Prefix(prefix) => {
-                    let is_covered =
-                        |stored: &&Arc<Stored>| prefix.covers(stored.key.host(), stored.key.path());
-                    tally.look_at(covered.iter().filter(is_covered).cloned().collect())
-                }
+                ResolvedTarget::Prefix(prefix) => tally.look_at(covered.under(prefix)),
                 ResolvedTarget::All
                     if self.store.usage().objects > AT_ONCE_MAX && tally.is_blank() =>
                 {

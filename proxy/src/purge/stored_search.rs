@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::prefix_set::PrefixSet;
 use super::target::{PathTarget, ResolvedTarget};
+use super::walked::WalkedResponses;
 use crate::invalidation::{Carrier as _, PurgeCondition, Subject, TagId, TagTable};
 use crate::key::Key;
 use crate::store::{Store, Stored};
@@ -29,10 +31,10 @@ impl StoredSearch<'_> {
                 carriers.chain(self.plain(path)).collect()
             }
             ResolvedTarget::Condition(condition) => {
-                self.meeting(condition, &self.covered(std::slice::from_ref(target)))
+                self.meeting(condition, self.covered(std::slice::from_ref(target)).all())
             }
             ResolvedTarget::Deploy(_) => Vec::new(),
-            ResolvedTarget::Prefix(_) => self.covered(std::slice::from_ref(target)),
+            ResolvedTarget::Prefix(_) => self.covered(std::slice::from_ref(target)).all().to_vec(),
             ResolvedTarget::All => self.all(|_| true),
         }
     }
@@ -69,26 +71,20 @@ impl StoredSearch<'_> {
 
     /// Everything that a prefix covers, or a condition that no tag tells of, in one walk over the
     /// store however many there are.
-    pub(super) fn covered(self, resolved: &[ResolvedTarget]) -> Vec<Arc<Stored>> {
-        let table = self.table;
-        let is_sought = |target: &&ResolvedTarget| match target {
-            ResolvedTarget::Prefix(_) => true,
-            ResolvedTarget::Condition(condition) => condition.carried_by_all(|_| 0).is_none(),
-            _ => false,
-        };
-        let sought: Vec<_> = resolved.iter().filter(is_sought).collect();
-        if sought.is_empty() {
-            return Vec::new();
+    pub(super) fn covered(self, resolved: &[ResolvedTarget]) -> WalkedResponses {
+        let prefixes = || resolved.iter().filter_map(ResolvedTarget::prefix);
+        let conditions: Vec<&PurgeCondition> =
+            resolved.iter().filter_map(ResolvedTarget::walked_condition).collect();
+        if conditions.is_empty() && prefixes().next().is_none() {
+            return WalkedResponses::default();
         }
-        self.all(|Stored { key, provenance, .. }| {
-            sought.iter().any(|target| match target {
-                ResolvedTarget::Prefix(prefix) => prefix.covers(key.host(), key.path()),
-                ResolvedTarget::Condition(condition) => {
-                    condition.is_met(&Subject { key, tags: provenance, table })
-                }
-                _ => false,
-            })
-        })
+        let set = PrefixSet::of(prefixes());
+        let all = self.all(|Stored { key, provenance, .. }| {
+            let subject = Subject::new(key, provenance, self.table);
+            set.covers(key.host(), subject.path())
+                || conditions.iter().any(|condition| condition.is_met(&subject))
+        });
+        WalkedResponses::new(all, prefixes())
     }
 
     /// Returns the responses that meet a condition: those of its rarest tag, or of all that a walk
@@ -105,8 +101,7 @@ impl StoredSearch<'_> {
             None => walked.to_vec(),
         };
         found.retain(|stored| {
-            let (key, tags) = (&stored.key, &stored.provenance);
-            let subject = Subject { key, tags, table };
+            let subject = Subject::new(&stored.key, &stored.provenance, table);
             condition.is_met(&subject) && seen.insert(Arc::as_ptr(stored))
         });
         found

@@ -95,6 +95,16 @@ impl ResolvedTarget {
         }
     }
 
+    pub(super) const fn prefix(&self) -> Option<&UrlPrefix> {
+        if let Self::Prefix(prefix) = self { Some(prefix) } else { None }
+    }
+
+    /// Returns a condition that no tag tells of: all responses have to be looked at.
+    pub(super) fn walked_condition(&self) -> Option<&PurgeCondition> {
+        let Self::Condition(condition) = self else { return None };
+        condition.carried_by_all(|_| 0).is_none().then_some(&**condition)
+    }
+
     /// Returns whether a purge of it hits such a response. Deploys are no purges, and hit none.
     pub(super) fn names(&self, subject: &Subject<'_>) -> bool {
         let Subject { key, tags, .. } = subject;
@@ -107,7 +117,7 @@ impl ResolvedTarget {
                 let is_own = path.keys.contains(key) && !(path.is_page && tags.is_of_other_page());
                 is_own || path.ids.iter().any(carries)
             }
-            Self::Prefix(prefix) => prefix.covers(key.host(), key.path()),
+            Self::Prefix(prefix) => subject.is_under(prefix),
             Self::Condition(condition) => condition.is_met(subject),
             Self::Deploy(_) => false,
             Self::All => true,

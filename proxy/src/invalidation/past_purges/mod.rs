@@ -297,7 +297,7 @@ mod tests {
         let table = TagTable::new(2);
         let key = Key::new(KeySeed(1), Scheme::Http, b"h", b"/a/b");
         let tags = &[tag(number)][..];
-        let subject = Subject { key: &key, tags: &tags, table: &table };
+        let subject = Subject::new(&key, &tags, &table);
         past_purges.verdict(Sequence(born), tags, &subject)
     }
 
@@ -373,7 +373,7 @@ mod tests {
         let key = Key::new(KeySeed(1), Scheme::Http, b"h", b"/a/b");
         let both = |past_purges: &PastPurges, born: u64, number: usize| {
             let tags = &[tag(number), tag(number + 1)][..];
-            let subject = Subject { key: &key, tags: &tags, table: &table };
+            let subject = Subject::new(&key, &tags, &table);
             past_purges.verdict(Sequence(born), tags, &subject)
         };
         for number in 0..2000 {
