@@ -54,7 +54,7 @@ impl Policies {
 
     /// Returns whether a rule asks the origin for another path than the client did.
     pub fn rewrite(&self) -> bool {
-        self.rules().is_some_and(|rules| rules.rewrite())
+        self.rules().is_some_and(CompiledRules::rewrite)
     }
 
     /// Returns the other paths, with their queries, under which responses to requests for this one

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use purge_protocol::UrlPrefix;
+
 use super::prefix_set::PrefixSet;
 use super::target::{PathTarget, ResolvedTarget};
 use super::walked::WalkedResponses;
@@ -72,19 +74,20 @@ impl StoredSearch<'_> {
     /// Everything that a prefix covers, or a condition that no tag tells of, in one walk over the
     /// store however many there are.
     pub(super) fn covered(self, resolved: &[ResolvedTarget]) -> WalkedResponses {
-        let prefixes = || resolved.iter().filter_map(ResolvedTarget::prefix);
+        let prefixes: Vec<&UrlPrefix> =
+            resolved.iter().filter_map(ResolvedTarget::prefix).collect();
         let conditions: Vec<&PurgeCondition> =
             resolved.iter().filter_map(ResolvedTarget::walked_condition).collect();
-        if conditions.is_empty() && prefixes().next().is_none() {
+        if conditions.is_empty() && prefixes.is_empty() {
             return WalkedResponses::default();
         }
-        let set = PrefixSet::of(prefixes());
+        let set = PrefixSet::of(prefixes.iter().copied());
         let all = self.all(|Stored { key, provenance, .. }| {
             let subject = Subject::new(key, provenance, self.table);
             set.covers(key.host(), subject.path())
                 || conditions.iter().any(|condition| condition.is_met(&subject))
         });
-        WalkedResponses::new(all, prefixes())
+        WalkedResponses::new(all, &prefixes)
     }
 
     /// Returns the responses that meet a condition: those of its rarest tag, or of all that a walk
