@@ -186,6 +186,11 @@ impl Activity {
         self.is_unwanted.store(true, Ordering::Relaxed);
     }
 
+    /// A request has come before it could close.
+    pub(super) fn make_wanted(&self) {
+        self.is_unwanted.store(false, Ordering::Relaxed);
+    }
+
     pub(super) fn is_unwanted(&self) -> bool {
         self.is_unwanted.load(Ordering::Relaxed)
     }
@@ -257,7 +262,11 @@ impl Activity {
             return wait_or(patience.header, reading, IdleAction::Cut(ClientCut::HeadIncomplete));
         }
         if let Some(ending) = since(&self.ending) {
-            return wait_or(patience.send, ending, IdleAction::Cut(ClientCut::DoesNotEnd));
+            let limit = match self.protocol {
+                Protocol::Http1 => patience.send, // what it sends is thrown away meanwhile
+                Protocol::Http2 => patience.send.min(patience.header), // for the answer to a PING
+            };
+            return wait_or(limit, ending, IdleAction::Cut(ClientCut::DoesNotEnd));
         }
         let idle = since(&self.moved).unwrap_or_default();
         match wait_or(patience.keepalive, idle, IdleAction::Close) {

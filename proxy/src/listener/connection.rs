@@ -48,9 +48,11 @@ pub async fn serve<H: Handler>(
     let is_http2 = if let Some(tls) = &rules.tls {
         let Some(secured) = handshake::accept(tls, stream).await else { return };
         stream = secured.stream;
+        has_input = stream.has_input(); // that was a greeting, and no request
         Arc::make_mut(&mut peer).is_secure = true;
         secured.is_http2
     } else {
+        has_input = has_input && stream.has_input(); // it may have been a header
         // Nothing tells yet that it is HTTP/2.
         let activity = Activity::new(listeners.clock.clone(), Protocol::Http1);
         let _open = listeners.open.add(&activity, &waker);
@@ -110,7 +112,12 @@ async fn begins<H: Handler>(
             biased;
             is_http2 = begins_http2(stream, rules.patience.header) => return Some(is_http2),
             () = tokio::time::sleep(rules.patience.keepalive) => return None,
-            () = unwanted() => return None,
+            () = unwanted() => {
+                has_input = stream.has_input();
+                if !has_input {
+                    return None;
+                }
+            }
             () = listeners.drain.idle_closed(), if !has_input => {
                 has_input = stream.has_input();
                 if !has_input {
@@ -257,25 +264,24 @@ async fn drive<H: Handler, C: Future<Output = hyper::Result<()>>>(
 }
 
 /// Returns whether a connection is to wait for one more request while another process takes over.
-/// Over HTTP/1 the response to it says that it is the last. HTTP/2 has a message of its own for
-/// that, once the connection is set up.
-/// So does one that came with a request, until that was read.
+/// Over HTTP/1 the response to it says that it is the last. So does one that came with a request,
+/// until that was read. HTTP/2 has a message of its own for that, which refuses no request that is
+/// on its way.
 fn waits_for_last_request(
     drain: &Drain,
     activity: &Activity,
     exchange: &ExchangeState,
     has_input: bool,
 ) -> bool {
-    let is_unread = has_input && exchange.calls() == 0;
-    if !is_unread && (!drain.is_handing_over() || drain.closes_idle()) {
-        return false;
-    }
+    let is_called = exchange.calls() > 0;
+    let is_handed_over = drain.is_handing_over() && !drain.closes_idle();
     match activity.protocol() {
-        Protocol::Http1 => {
+        Protocol::Http1 if is_handed_over || has_input && !is_called => {
             exchange.end_with_next();
             true
         }
-        Protocol::Http2 => exchange.calls() == 0,
+        Protocol::Http1 => false,
+        Protocol::Http2 => is_handed_over && !is_called,
     }
 }
 

@@ -245,6 +245,9 @@ impl Read for Http1Stream {
         if this.poll_interim(cx)?.is_pending() {
             this.note_blocked(cx);
         }
+        if this.activity.is_unwanted() && this.inner.inner_mut().has_input() {
+            this.activity.make_wanted();
+        }
         let held = this.guard.held.len();
         let read = this.guard.poll_read(this.inner.inner_mut(), cx, &mut buf);
         if read.is_ready() || this.guard.held.len() > held {
@@ -322,4 +325,48 @@ const SCRATCH_BYTES: usize = 64 << 10;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use process::clock::Clock;
+    use process::timestamp::Timestamp;
+    use settings::{Http2, LimitSettings};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::super::activity::Protocol;
+    use super::super::rules::ConnectionRules;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_whose_request_lies_in_the_socket_makes_no_room() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let clock = Clock::manual(Timestamp::from_secs(1));
+        let activity = Activity::new(clock, Protocol::Http1);
+        let rules = ConnectionRules::new(&LimitSettings::default(), Http2::Off, None);
+        let mut stream = Http1Stream::new(
+            Transport::Tcp(stream),
+            (Arc::clone(&activity), Arc::default()),
+            rules.requests(),
+            Arc::default(),
+        );
+        let mut buffer = [0; 100];
+        let mut read = |cx: &mut Context<'_>| {
+            let mut buffer = hyper::rt::ReadBuf::new(&mut buffer);
+            Pin::new(&mut stream).poll_read(cx, buffer.unfilled()).is_ready()
+        };
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(!read(&mut cx));
+        activity.make_unwanted();
+        assert!(!read(&mut cx) && activity.is_unwanted(), "nothing has come");
+
+        let mut client = client.into_std().unwrap();
+        client.write_all(b"GET ").unwrap();
+        let _told_or_not = read(&mut cx); // the runtime has not asked the system since
+        assert!(!activity.is_unwanted() && !activity.makes_room());
+    }
 }

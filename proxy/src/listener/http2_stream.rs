@@ -152,6 +152,9 @@ impl Http2Socket {
         buf: &mut ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let _written_later = self.poll_resets(cx)?;
+        if self.activity.is_unwanted() && self.inner.inner_mut().has_input() {
+            self.activity.make_wanted();
+        }
         let mut streams = self.activity.streams.lock();
         if let Some(resets) = streams.take_for_library(buf.remaining()) {
             buf.put_slice(&resets);

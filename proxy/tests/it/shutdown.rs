@@ -7,9 +7,10 @@ use tokio::net::TcpStream;
 
 use crate::support::client::{Http2, text};
 use crate::support::frames::Frames;
-use crate::support::in_time;
 use crate::support::origin::{Gate, Origin, Reply, cacheable, ok};
 use crate::support::proxy::{Proxy, request};
+use crate::support::secure::Authority;
+use crate::support::{in_time, until};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 10\r\n\r\n";
 
@@ -107,6 +108,36 @@ async fn http2_is_told_twice_so_that_a_request_on_its_way_is_served() {
     assert_eq!(texts, ["done"; 2]);
     drop(client);
     assert_eq!(proxy.left().await, Drained::Completely);
+}
+
+#[tokio::test]
+async fn clients_that_have_asked_for_nothing_do_not_hold_the_drain_up() {
+    let origin = Origin::start().await;
+    let mut proxy = Proxy::start_with(&origin, |config| {
+        config.limits.drain_timeout = Duration::from_mins(1);
+    });
+    let mut http2 = Frames::open(proxy.address).await;
+    until("it is served", || proxy.app.listeners.metrics.http2.value() == 1).await;
+    proxy.leave();
+    assert_eq!(http2.go_away().await, (1 << 31) - 1);
+    assert_eq!(http2.go_away().await, 0);
+    drop(http2);
+    assert_eq!(in_time("the end", proxy.left()).await, Drained::Completely);
+
+    let authority = Authority::new();
+    let certificate = authority.issue("site", &["site.example"]);
+    let mut proxy = Proxy::start_with(&origin, |config| {
+        config.limits.drain_timeout = Duration::from_mins(1);
+        Authority::secure_listener(config, vec![certificate]);
+    });
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(authority.connect(proxy.address).await);
+    }
+    until("all are secure", || proxy.app.listeners.metrics.tls.value() == 4).await;
+    proxy.leave();
+    assert_eq!(in_time("the end", proxy.left()).await, Drained::Completely);
+    drop(clients);
 }
 
 #[tokio::test]
@@ -226,7 +257,7 @@ async fn readiness_ends_before_the_listeners_close() {
     assert_eq!(proxy.ask_admin("GET", "/readyz", &[], "").await.status(), 200);
 
     proxy.leave();
-    crate::support::until("the announcement", || proxy.app.is_leaving()).await;
+    until("the announcement", || proxy.app.is_leaving()).await;
     let ready = proxy.ask_admin("GET", "/readyz", &[], "").await;
     let answer = proxy.get("/a").await;
     let alive = proxy.ask_admin("GET", "/healthz", &[], "").await;
