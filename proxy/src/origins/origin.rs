@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use http::header::{HOST, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, UPGRADE};
+use http::header::{HOST, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, UPGRADE};
 use http::{Request, Response, StatusCode};
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -334,7 +334,7 @@ impl Origin {
         deadline: Option<Instant>,
     ) -> Result<Response<OriginBody>, Failed> {
         let was_idle = connection.was_idle;
-        self.set_host(&mut request, connection.server_name());
+        self.set_host(&mut request, connection.server());
         let watched = connection.server().health().watch(url, Instant::now());
         let is_timed = request.body().is_empty(); // else the client takes time, too
         let load = connection.server().load();
@@ -411,13 +411,10 @@ impl Origin {
         Ok(Response::from_parts(head, body))
     }
 
-    fn set_host(&self, request: &mut Request<RequestBody>, server: &str) {
+    fn set_host(&self, request: &mut Request<RequestBody>, server: &Server) {
         let host = match &self.settings.host_header {
             HostHeader::Preserve => return,
-            HostHeader::Server if server.starts_with("unix:") => {
-                Some(HeaderValue::from_static("localhost"))
-            }
-            HostHeader::Server => HeaderValue::from_str(server).ok(),
+            HostHeader::Server => server.host(),
             HostHeader::Literal(value) => Some(value.clone()),
         };
         if let Some(host) = host {

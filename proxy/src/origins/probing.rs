@@ -91,9 +91,7 @@ fn request(server: &Server, rules: &ProbeRules) -> Option<Request<RequestBody>> 
     let health = &rules.health;
     let host = match (&health.host, &rules.host) {
         (Some(host), _) | (None, HostHeader::Literal(host)) => host.clone(),
-        (None, HostHeader::Preserve | HostHeader::Server) => {
-            HeaderValue::from_str(server.name()).ok()?
-        }
+        (None, HostHeader::Preserve | HostHeader::Server) => server.host()?,
     };
     let mut request = Request::new(RequestBody::Empty);
     *request.method_mut() = match health.method {
@@ -113,3 +111,30 @@ const AGENT: &str = concat!("shellac-probe/", env!("CARGO_PKG_VERSION"));
 
 /// Bytes of a response's content that are looked through.
 const CONTENT_MAX: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use settings::{DnsSettings, ServerAddress, ServerSettings};
+
+    use super::*;
+    use crate::origins::background::Background;
+    use crate::origins::names::ServerNames;
+    use crate::origins::origin::Origin;
+
+    #[tokio::test]
+    async fn a_probe_names_its_server_as_requests_do() {
+        let listed = ServerAddress::Host("app.example:3000".parse().unwrap());
+        let unix = ServerAddress::Unix("/run/app.sock".into());
+        for (address, host) in [(listed, "app.example:3000"), (unix, "localhost")] {
+            let server = ServerSettings { address, weight: 1 };
+            let mut settings = OriginSettings::new("app", vec![server]);
+            settings.health.path = Some("/healthz".parse().unwrap());
+            let names = Arc::new(ServerNames::new(DnsSettings::default(), Background::default()));
+            let rules = ProbeRules::of(&settings);
+            let origin = Origin::new(settings, &names);
+
+            let probe = request(&origin.servers()[0], &rules).unwrap();
+            assert_eq!(probe.headers()[HOST], host);
+        }
+    }
+}

@@ -98,10 +98,6 @@ impl ServerConnection {
         &self.server
     }
 
-    pub(in crate::origins) fn server_name(&self) -> &str {
-        self.server.name()
-    }
-
     /// Sends the request and waits for the head of the response: `first_byte_timeout` from the
     /// moment that the request was sent whole.
     pub(in crate::origins) async fn answer(

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::Duration;
 
+use http::header::HeaderValue;
 use http::uri::Scheme;
 use hyper::client::conn::http1;
 use tokio::time::{Instant, timeout_at};
@@ -130,6 +131,14 @@ impl Server {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns the value of `Host` that names the server. A path is none.
+    pub(super) fn host(&self) -> Option<HeaderValue> {
+        match &self.address {
+            ServerAddress::Unix(_) => Some(HeaderValue::from_static("localhost")),
+            _ => HeaderValue::from_str(&self.name).ok(),
+        }
     }
 
     /// The part of the requests that it gets, relative to the other servers' of its origin, as far
