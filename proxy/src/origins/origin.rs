@@ -371,7 +371,7 @@ impl Origin {
             || request.headers().contains_key(IF_MODIFIED_SINCE);
         let patience = StreamPatience::of(&self.settings, request.headers());
         let limits = SendingLimits {
-            send_timeout: self.settings.idle_timeout,
+            send_timeout: patience.send(self.settings.idle_timeout),
             first_byte_timeout: patience.first_byte(self.settings.first_byte_timeout),
             deadline,
         };

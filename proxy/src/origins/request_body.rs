@@ -190,6 +190,14 @@ impl RequestBody {
         }
     }
 
+    /// Returns when the last content of the response came, if any did.
+    pub(super) fn answered(&self) -> Option<Instant> {
+        match self {
+            Self::Empty => None,
+            Self::Client(body) => body.upload.answered(),
+        }
+    }
+
     pub const fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }

@@ -29,6 +29,11 @@ impl StreamPatience {
         self.grpc.is_some()
     }
 
+    /// The server of a call may read its next message when it has answered others.
+    pub(super) fn send(&self, timeout: Duration) -> Duration {
+        timeout.max(self.of_call().unwrap_or_default())
+    }
+
     /// The response to a call may begin when its first event happens.
     pub(super) fn first_byte(&self, timeout: Duration) -> Duration {
         timeout.max(self.of_call().unwrap_or_default())
@@ -109,6 +114,7 @@ mod tests {
             let expected = Duration::from_secs(seconds);
             assert_eq!(patience.first_byte(MINUTE), expected, "{deadline}");
             assert_eq!(patience.idle(&HeaderMap::new(), MINUTE), expected, "{deadline}");
+            assert_eq!(patience.send(MINUTE), expected, "{deadline}");
         }
         let over_http1 = patience(OriginHttp2::Off, &[call, ("grpc-timeout", "10M")]);
         assert_eq!((over_http1.first_byte(MINUTE), over_http1.is_grpc()), (MINUTE, false));

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 use http_body::Body as _;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::progress::StreamProgress;
 use crate::origins::error::OriginError;
@@ -131,11 +131,19 @@ impl StreamUpload {
         Poll::Ready(UploadStep::Next)
     }
 
-    /// Ready when the server has granted no window for too long.
+    /// Ready when the server has granted no window for too long, and has not answered either.
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let due = self.progress.note_no_window() + self.send_timeout;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        alarm.as_mut().poll(cx)
+        let no_window = self.progress.note_no_window();
+        loop {
+            let moved = self.body.answered().map_or(no_window, |answered| answered.max(no_window));
+            let due = moved + self.send_timeout;
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            ready!(alarm.as_mut().poll(cx));
+            if Instant::now() >= due {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(due);
+        }
     }
 }
 

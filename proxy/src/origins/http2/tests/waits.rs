@@ -57,6 +57,28 @@ async fn a_server_that_grants_no_window_is_waited_for_up_to_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_answers_meanwhile_may_take_its_time_to_grant_a_window() {
+    let no_window = [0, 4, 0, 0, 0, 0];
+    let (connection, mut peer) = Peer::open(&limits(), &no_window).await;
+    let (body, mut client) = upload().await;
+    let task = send(&connection, post(body));
+    let stream = peer.next(HEADERS).await.stream;
+    client.write_all(b"3\r\none\r\n").await.unwrap();
+    peer.answer(stream, 0, OK).await;
+    let mut content = task.content().await;
+    let start = Instant::now();
+    for _ in 0..10 {
+        sleep(30 * SECOND).await;
+        peer.send(DATA, 0, stream, b"x").await;
+        content.frame().await.unwrap().unwrap();
+    }
+
+    let error = content.frame().await.unwrap().unwrap_err();
+    assert!(matches!(error, OriginError::SendTimeout), "{error:?}");
+    assert_eq!(start.elapsed().as_secs(), 300 + 60);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_waits_for_another_to_end_is_waited_for_up_to_the_limit() {
     let (connection, mut peer) = Peer::open(&limits(), &[0, 3, 0, 0, 0, 1]).await;
     let claim = connection.claim().unwrap();
