@@ -11,7 +11,7 @@ use http::{Extensions, Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
 use settings::RetryOn;
 use smallvec::SmallVec;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::attempts::{Attempts, Failed, RetryMissing, copy_of, may_send_again};
@@ -19,7 +19,7 @@ use super::error::OriginError;
 use super::health::ExchangeResult;
 use super::origin::Origin;
 use super::phases::OriginPhase;
-use super::race::race;
+use super::race::{ATTEMPT_DELAY, race};
 use super::request_body::RequestBody;
 use super::response_body::{OriginBody, is_over};
 use super::server::Server;
@@ -117,7 +117,7 @@ impl<'o> Dispatch<'o> {
         let method = request.method().clone();
         let retries_missing = request.extensions().get::<RetryMissing>().is_some();
         let mut attempts = Attempts::new(self.origin.retries(), retries_missing);
-        self.origin.named_servers().await?;
+        self.in_time(self.origin.named_servers()).await?;
         let mut place = self.queue().await?;
         loop {
             let copy = request.body().is_empty().then(|| copy_of(&request));
@@ -193,9 +193,22 @@ impl<'o> Dispatch<'o> {
     async fn queue(&self) -> Result<ServerPlace, OriginError> {
         let begun = Instant::now();
         let pick = || self.origin.pick(self.key, &self.tried.lock(), Reach::All);
-        let place = self.origin.admit(pick).await;
+        let place = self.in_time(self.origin.admit(pick)).await;
         self.origin.metrics.phases.end(OriginPhase::Queue, begun);
         place
+    }
+
+    /// Ends what takes longer than the exchange may.
+    async fn in_time<T>(
+        &self,
+        step: impl Future<Output = Result<T, OriginError>>,
+    ) -> Result<T, OriginError> {
+        match self.deadline {
+            Some(deadline) => {
+                timeout_at(deadline, step).await.unwrap_or(Err(OriginError::TotalTimeout))
+            }
+            None => step.await,
+        }
     }
 
     async fn exchange(
@@ -226,16 +239,22 @@ impl<'o> Dispatch<'o> {
             Vec::new()
         };
         let own = Mutex::new(Some(slot)); // of the server that is tried first
-        race(
+        let first = server.name().to_owned();
+        let until = Instant::now() + self.origin.connect_timeout() + OTHERS_TIME;
+        let connecting = race(
             std::iter::once(server).chain(others),
             |server| {
                 let slot = own.lock().take().or_else(|| self.origin.slot(server))?;
                 Some(self.origin.connect(server, slot, self.url, self.needs_http1))
             },
             |server, speed| server.note(speed),
-        )
-        .await
-        .map_err(|error| error.unwrap_or(OriginError::Abandoned))
+        );
+        let connected = self.in_time(async {
+            let raced = timeout_at(until, connecting).await;
+            let raced = raced.unwrap_or(Err(Some(OriginError::ConnectTimeout { server: first })));
+            raced.map_err(|error| error.unwrap_or(OriginError::Abandoned))
+        });
+        connected.await
     }
 
     /// Returns the place for another attempt, if one is due after this response.
@@ -296,6 +315,10 @@ impl<'o> Dispatch<'o> {
         self.origin.pick(self.key, &self.tried.lock(), Reach::Untried).ok().flatten()
     }
 }
+
+/// The time beyond `connect_timeout` for servers that are tried after the first one: each begins
+/// this much later than the one before, and not all of many are waited for.
+const OTHERS_TIME: Duration = ATTEMPT_DELAY.saturating_mul(4);
 
 fn is_good(answer: &DispatchResult) -> bool {
     answer.as_ref().is_ok_and(|response| !response.status().is_server_error())

@@ -186,6 +186,10 @@ impl Origin {
         StreamPatience::of(&self.settings, fields).of_call()
     }
 
+    pub(super) const fn connect_timeout(&self) -> Duration {
+        self.settings.connect_timeout
+    }
+
     /// The longest wait before a request is sent: in the queue, and for a connection.
     pub fn connect_allowance(&self) -> Duration {
         self.settings.queue_timeout + self.settings.connect_timeout
