@@ -56,6 +56,8 @@ pub(in crate::origins) enum Claim {
     Connect(Connecting, AwaitedConnection),
     /// The server speaks HTTP/1: nothing is shared.
     Alone,
+    /// The server allows no request on a connection that has none. It is asked by no other one.
+    Barred,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,9 @@ impl Http2Pool {
         let mut connections = self.connections.lock();
         if let Some(stream) = connections.open.iter().find_map(Http2Connection::claim) {
             return Claim::Stream(stream);
+        }
+        if connections.open.iter().any(|one| one.open() == 0 && one.allowed() == Some(0)) {
+            return Claim::Barred;
         }
         if connections.last == Some(Negotiated::Http1) {
             return Claim::Alone;

@@ -12,6 +12,7 @@ pub(super) async fn connect(server: Arc<Server>) -> Result<ServerConnection, Ori
     for _ in 0..ROUNDS_MAX {
         let waiting = match server.http2.claim() {
             Claim::Stream(stream) => return Ok(ServerConnection::stream(stream, server)),
+            Claim::Barred => return Err(OriginError::Busy),
             Claim::Alone => return connect_alone(server).await,
             Claim::Wait(waiting) => waiting,
             Claim::Connect(connecting, waiting) => {
@@ -52,6 +53,5 @@ async fn connect_alone(server: Arc<Server>) -> Result<ServerConnection, OriginEr
     Ok(ServerConnection::stream(stream, server))
 }
 
-/// Connections that a request waits for while others take their streams. A server may also allow
-/// none.
+/// Connections that a request waits for while others take their streams.
 const ROUNDS_MAX: u32 = 32;

@@ -274,6 +274,20 @@ async fn no_more_requests_wait_for_a_connection_than_the_last_one_took() {
     assert!(matches!(pool.claim(), Claim::Connect(..)), "a connection takes two");
 }
 
+#[tokio::test]
+async fn a_server_that_allows_no_request_is_connected_to_once() {
+    let pool = Http2Pool::new(limits(), SECOND);
+    let (connection, mut peer) = Peer::open(&limits(), NO_STREAMS).await;
+    let Claim::Connect(connecting, waiting) = pool.claim() else { panic!("nobody connects") };
+    connecting.done(Ok(Arc::into_inner(connection)));
+    waiting.outcome().await.unwrap();
+    assert!(matches!(pool.claim(), Claim::Barred));
+
+    peer.send(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 1]).await;
+    peer.next(SETTINGS).await;
+    assert!(matches!(pool.claim(), Claim::Stream(_)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_that_sends_no_settings_is_not_waited_for_long() {
     let (ours, _theirs) = duplex(1 << 20);
