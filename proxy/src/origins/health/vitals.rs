@@ -172,7 +172,8 @@ impl Vitals {
     /// Follows an order. A server that is enabled forgets its ejections and its open circuit: the
     /// operator knows better.
     pub(super) fn assign(&mut self, assigned: AdminState, now: Instant) {
-        if self.assigned == assigned {
+        let is_left_out = self.ejection.is_on(now) || !self.circuit.is_closed();
+        if self.assigned == assigned && !(assigned == AdminState::Enabled && is_left_out) {
             return;
         }
         if assigned == AdminState::Enabled {
@@ -360,6 +361,12 @@ mod tests {
         assert_eq!((vitals.state(start), vitals.share(start)), (ServerState::Ejected, 0));
         assert!(vitals.reason(start).unwrap().ends_with("left out for 30 s more"));
 
+        let mut enabled = vitals.clone();
+        enabled.assign(AdminState::Enabled, start);
+        assert_eq!((enabled.state(start), enabled.share(start)), (ServerState::SlowStart, 100));
+        enabled.turn(at(start, 60));
+        enabled.assign(AdminState::Enabled, at(start, 60));
+        assert_eq!(enabled.share(at(start, 60)), 1000, "it was up");
         vitals.turn(at(start, 30));
         assert_eq!(vitals.share(at(start, 30)), 100);
         assert!(!vitals.is_settled(at(start, 30)));
