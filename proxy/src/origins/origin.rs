@@ -31,7 +31,7 @@ use super::selection::Selection;
 use super::sending::SendingLimits;
 use super::server::connection::ServerConnection;
 use super::server::server_tls::ServerTls;
-use super::server::{Server, ServerParts};
+use super::server::{Server, ServerParts, name_of};
 use super::server_order::ServerOrder;
 use super::server_report::ServerReport;
 use super::slots::{QueueLimits, RequestSlot};
@@ -136,6 +136,10 @@ impl Origin {
         for old in known.iter().filter(|old| now.iter().all(|new| !Arc::ptr_eq(old, new))) {
             if now.iter().all(|new| old.address() != new.address()) {
                 tracing::info!(origin, server = old.name(), "a server has left");
+                let assigned = old.report(Instant::now()).health.assigned;
+                if assigned != AdminState::Enabled {
+                    self.health.remember(old.name(), assigned);
+                }
             }
             old.pool().close();
         }
@@ -564,7 +568,7 @@ fn servers(
             rules.health.adopt(before.health());
             before.renewed(&server, settings, names, tls)
         } else {
-            let health = rules.health.server(&server.address.to_string(), arrival);
+            let health = rules.health.server(&name_of(&server.address), arrival);
             let phases = Arc::clone(rules.phases);
             let parts = ServerParts { health, load: Arc::default(), tls, phases };
             Arc::new(Server::new(&server, settings, parts, names))

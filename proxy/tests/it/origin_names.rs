@@ -95,6 +95,30 @@ async fn a_name_that_changes_under_load_costs_no_request() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_missing_in_one_answer_keeps_the_order_it_was_given() {
+    let (one, _other) = two_origins().await;
+    let dns = DnsServer::start().await;
+    dns.set("app.test", 1, &["127.0.0.1", "127.0.0.2"]);
+    let port = one.address.port();
+    let proxy = proxy_of(&dns, ServerAddress::Dns(authority("app.test", port)), |_| {});
+    proxy.get("/a").await;
+    let origins = proxy.app.origins();
+    let origin = origins.first();
+    let name = format!("127.0.0.2:{port}");
+    let path = format!("/api/v1/origins/app/servers/{name}");
+    let disabled = proxy.ask_admin("PATCH", &path, &[], r#"{"state": "disabled"}"#).await;
+    assert_eq!(disabled.status(), 200, "{}", disabled.text());
+
+    dns.set("app.test", 1, &["127.0.0.1"]);
+    until("it has left", || origin.reports().len() == 1).await;
+    dns.set("app.test", 1, &["127.0.0.1", "127.0.0.2"]);
+    until("it is back", || origin.reports().len() == 2).await;
+    let reports = origin.reports();
+    let back = reports.iter().find(|server| server.name == name).unwrap();
+    assert_eq!(format!("{:?}", back.health.assigned), "Disabled");
+}
+
+#[tokio::test]
 async fn a_request_in_flight_outlives_its_server_in_the_name() {
     let (one, other) = two_origins().await;
     let gate = Gate::closed();

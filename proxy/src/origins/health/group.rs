@@ -28,9 +28,17 @@ pub struct HealthGroup {
     /// Held while a server is ejected, so that there is room for each; the end of the period over
     /// which the servers' times are compared.
     period: Arc<Mutex<Option<Instant>>>,
-    /// Orders to servers that have not joined yet, since when.
-    expected: Arc<Mutex<Vec<(String, AdminState, Instant)>>>,
+    /// Orders to servers that have not joined yet, or have left, and until when they hold.
+    expected: Arc<Mutex<Vec<ExpectedOrder>>>,
     pub(super) metrics: Arc<HealthMetrics>,
+}
+
+#[derive(Debug)]
+struct ExpectedOrder {
+    server: String,
+    state: AdminState,
+    /// `None`: until the server comes back.
+    until: Option<Instant>,
 }
 
 impl HealthGroup {
@@ -66,10 +74,10 @@ impl HealthGroup {
         let server = ServerHealth::new(&*self.origin, name, Arc::clone(&self.rules), arrival);
         let now = Instant::now();
         let mut expected = self.expected.lock();
-        expected.retain(|(_, _, since)| now < *since + EXPECTED_FOR);
-        if let Some(place) = expected.iter().position(|(expected, ..)| expected == name) {
-            let (_, state, _) = expected.swap_remove(place);
-            server.assign(state, now);
+        expected.retain(|order| order.until.is_none_or(|until| now < until));
+        if let Some(place) = expected.iter().rposition(|order| order.server == name) {
+            let order = expected.remove(place);
+            server.assign(order.state, now);
         }
         server
     }
@@ -77,7 +85,22 @@ impl HealthGroup {
     /// Gives an order to the server of this name as soon as it joins. A server that joins much
     /// later is another one at the same address.
     pub(in crate::origins) fn expect(&self, name: &str, state: AdminState) {
-        self.expected.lock().push((name.to_owned(), state, Instant::now()));
+        self.expect_until(name, state, Some(Instant::now() + EXPECTED_FOR));
+    }
+
+    /// Keeps the order of a server that leaves, for when it comes back: a name server that misses
+    /// an address in one answer enables no server that an operator has taken out.
+    pub(in crate::origins) fn remember(&self, name: &str, state: AdminState) {
+        self.expect_until(name, state, None);
+    }
+
+    fn expect_until(&self, name: &str, state: AdminState, until: Option<Instant>) {
+        let mut expected = self.expected.lock();
+        expected.retain(|order| order.server != name);
+        if expected.len() >= EXPECTED_MAX {
+            expected.remove(0);
+        }
+        expected.push(ExpectedOrder { server: name.to_owned(), state, until });
     }
 
     /// Judges a server that is known by the rules of this group.
@@ -202,6 +225,8 @@ impl CircuitState {
 
 /// For names to be looked up.
 const EXPECTED_FOR: Duration = Duration::from_mins(1);
+/// The oldest order is forgotten for a new one.
+const EXPECTED_MAX: usize = 1024;
 /// The time over which the servers' times to a response are compared.
 const PERIOD: Duration = Duration::from_secs(10);
 

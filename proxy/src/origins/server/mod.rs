@@ -75,7 +75,7 @@ impl Server {
         let connector = Connector::of(address, names);
         Self {
             address: address.clone(),
-            name: address.to_string().replace(".:", ":"), // a full name ends with a dot
+            name: name_of(address),
             weight: AtomicU32::new(*weight),
             load,
             priority: AtomicU16::default(),
@@ -318,6 +318,11 @@ impl Server {
             }
         }
     }
+}
+
+/// Returns the address as text. A full name ends with a dot, which is left out.
+pub(super) fn name_of(address: &ServerAddress) -> String {
+    address.to_string().replace(".:", ":")
 }
 
 /// Bytes of the largest response head. hyper's read buffer grows up to it.
