@@ -74,6 +74,7 @@ impl Members {
         let mut all: Vec<OriginMember> = Vec::new();
         for entry in &self.entries {
             let mut found = entry.members();
+            found.dedup_by(|new, old| new.settings.address == old.settings.address);
             found.retain(|new| all.iter().all(|old| old.settings.address != new.settings.address));
             if let Some(name) = entry.name()
                 && found.len() > SERVERS_MAX
@@ -134,6 +135,7 @@ impl MemberEntry {
             Some(Records::Addresses(addresses)) => {
                 let mut addresses = addresses.clone();
                 addresses.sort_unstable();
+                addresses.dedup(); // an answer may name one twice
                 let servers = addresses.into_iter().map(|address| SocketAddr::new(address, port));
                 let servers = servers.filter_map(host);
                 let host = Some(name.question().name().to_owned());

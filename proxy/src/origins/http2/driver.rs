@@ -91,8 +91,8 @@ impl Pings {
             let (now, reads) = (Instant::now(), shared.wire.reads());
             let next = match self.open {
                 Some((_, before)) if reads.bytes > before.bytes => {
-                    self.open = None; // alive, whatever it sends
-                    now + self.after
+                    self.open = Some((now, reads)); // alive, whatever it sends
+                    now + self.timeout
                 }
                 // The PING may not have been written.
                 Some(_) if shared.wire.blocked().is_some() => now + self.timeout,

@@ -115,6 +115,21 @@ async fn a_server_that_answers_no_ping_is_taken_for_dead() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_sent_something_else_than_the_answer_to_a_ping_is_watched_on() {
+    let limits =
+        Http2Limits { ping_after: Some(15 * SECOND), ping_timeout: 10 * SECOND, ..limits() };
+    let (connection, mut peer) = Peer::open(&limits, &[]).await;
+    let claim = connection.claim().unwrap();
+    let start = Instant::now();
+    peer.next(PING).await;
+    peer.send(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()).await; // and nothing more
+
+    while peer.read().await.is_some() {}
+    assert_eq!(start.elapsed().as_secs(), 15 + 10 + 10);
+    drop(claim);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_quiet_server_is_sent_few_pings_and_an_idle_one_none() {
     let limits =
         Http2Limits { ping_after: Some(15 * SECOND), ping_timeout: 10 * SECOND, ..limits() };
