@@ -169,19 +169,38 @@ impl AdminClient {
 
     /// The flag, else what the configuration says, else the default: no origin needs to be
     /// configured.
-    pub(super) fn of(arguments: &AdminArguments) -> Self {
+    pub(super) fn of(arguments: &AdminArguments) -> Result<Self, Exit> {
         let flags = Flags { config: arguments.config.clone(), ..Flags::default() };
-        let sources = Sources::of_process(flags).ok();
-        let settings = sources.and_then(|sources| Config::load_admin(&sources));
+        let variable = std::env::var_os("SHELLAC_CONFIG").filter(|name| !name.is_empty());
+        let sources = match Sources::of_process(flags.clone()) {
+            Ok(sources) => sources,
+            // It is in a place that nobody has named, and may be for others.
+            Err(_) if arguments.config.is_none() && variable.is_none() => {
+                Sources::without_file(flags)
+            }
+            Err(error) => {
+                say(format_args!("shellac: {error}"));
+                return Err(Exit::Io);
+            }
+        };
+        let settings = Config::load_admin(&sources);
         let configured = settings.as_ref().and_then(|settings| {
             let is_known =
                 |address: &&ListenAddress| !matches!(address, ListenAddress::Inherited(_));
             settings.listen.iter().find(is_known)
         });
         let address = arguments.admin.clone().or_else(|| configured.map(ToString::to_string));
-        let token = std::env::var("SHELLAC_ADMIN_TOKEN").ok();
+        let address = address.unwrap_or_else(|| "127.0.0.1:8081".to_owned());
+        let token = std::env::var("SHELLAC_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
         let token = token.or_else(|| Some(settings?.token?.expose().to_owned()));
-        Self { address: address.unwrap_or_else(|| "127.0.0.1:8081".to_owned()), token }
+        if is_spoken(&address) {
+            return Ok(Self { address, token });
+        }
+        say(format_args!(
+            "shellac: {address}: an admin listener speaks plain HTTP: write http://HOST:PORT, or unix:/PATH; through other \
+             networks, forward one of them (ssh -L 8081:127.0.0.1:8081 HOST)"
+        ));
+        Err(Exit::Usage)
     }
 
     /// Asks, and returns the answer, whatever its status. Says so if there is none.
@@ -234,10 +253,8 @@ impl AdminClient {
             let stream = UnixStream::connect(socket).await?;
             return self.exchange(stream, "localhost", asked).await;
         }
-        let has_scheme = self.address.contains("://");
-        let text =
-            if has_scheme { self.address.clone() } else { format!("http://{}", self.address) };
-        let uri: Uri = text.parse()?;
+        let authority = self.address.get(HTTP.len()..).filter(|_| is_http(&self.address));
+        let uri: Uri = format!("{HTTP}{}", authority.unwrap_or(&self.address)).parse()?;
         let authority = uri.authority().ok_or("it names no host")?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
@@ -312,6 +329,16 @@ impl AdminAnswer {
     }
 }
 
+/// Returns whether this client speaks the address's scheme: over another one, the token would be
+/// sent to whoever listens on the way.
+fn is_spoken(address: &str) -> bool {
+    address.starts_with("unix:") || !address.contains("://") || is_http(address)
+}
+
+fn is_http(address: &str) -> bool {
+    address.get(..HTTP.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(HTTP))
+}
+
 fn runtime() -> Result<Runtime, Exit> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         say(format_args!("shellac: {error}"));
@@ -319,7 +346,31 @@ fn runtime() -> Result<Runtime, Exit> {
     })
 }
 
+const HTTP: &str = "http://";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The time in which a proxy that was lost may come back.
 const RETURN_PATIENCE: Duration = Duration::from_secs(30);
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_another_scheme_is_refused_before_a_token_is_sent() {
+        for spoken in ["127.0.0.1:8081", "http://h:1", "HTTP://h", "unix:/run/a", "[::1]:8081"] {
+            assert!(is_spoken(spoken), "{spoken}");
+        }
+        for other in ["https://h:8443", "HTTPS://h", "ftp://h", "tcp://h:1", "://h"] {
+            assert!(!is_spoken(other), "{other}");
+            let arguments = AdminArguments { admin: Some(other.to_owned()), config: None };
+            assert_eq!(AdminClient::of(&arguments).err(), Some(Exit::Usage), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_named_and_cannot_be_read_is_an_error() {
+        let arguments = AdminArguments { admin: None, config: Some("/nowhere/x.toml".into()) };
+        assert_eq!(AdminClient::of(&arguments).err(), Some(Exit::Io));
+    }
+}

@@ -33,13 +33,15 @@ pub(super) struct DeployArguments {
 
 /// Changes the deployment, or shows which is the present one.
 pub(super) fn deploy(arguments: DeployArguments) -> ExitCode {
-    let client = AdminClient::of(&arguments.admin);
+    run(arguments).unwrap_or_else(|exit| exit).into()
+}
+
+fn run(arguments: DeployArguments) -> Result<Exit, Exit> {
+    let client = AdminClient::of(&arguments.admin)?;
     let DeployArguments { id, grace, host, json, .. } = arguments;
     let Some(id) = id else {
-        return match client.ask(&Method::GET, "/api/v1/deploys", None) {
-            Ok(answer) => show(&answer, json, &present).into(),
-            Err(exit) => exit.into(),
-        };
+        let answer = client.ask(&Method::GET, "/api/v1/deploys", None)?;
+        return Ok(show(&answer, json, &present));
     };
     // A part of a second is a second: zero would be no grace.
     let grace_seconds = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
@@ -50,10 +52,8 @@ pub(super) fn deploy(arguments: DeployArguments) -> ExitCode {
         ..PurgeRequest::default()
     };
     let content = serde_json::to_value(&request).unwrap_or_default();
-    match client.ask(&Method::POST, "/api/v1/purge", Some(&content)) {
-        Ok(answer) => show(&answer, json, &|_| changed(&answer, grace_seconds)).into(),
-        Err(exit) => exit.into(),
-    }
+    let answer = client.ask(&Method::POST, "/api/v1/purge", Some(&content))?;
+    Ok(show(&answer, json, &|_| changed(&answer, grace_seconds)))
 }
 
 fn show(answer: &AdminAnswer, is_json: bool, text: &dyn Fn(&Value) -> String) -> Exit {

@@ -35,32 +35,46 @@ pub(super) struct UndrainArguments {
     json: bool,
 }
 
+/// What is asked before something that cannot be taken back.
+pub(super) struct Confirmation {
+    pub(super) effect: &'static str,
+    pub(super) words: &'static str,
+}
+
 /// Has readiness say that nothing is to be sent; the proxy goes on.
 pub(super) fn drain(arguments: &DrainArguments) -> ExitCode {
-    if !arguments.yes && !is_confirmed() {
-        return Exit::Usage.into();
+    run(arguments).unwrap_or_else(|exit| exit).into()
+}
+
+fn run(arguments: &DrainArguments) -> Result<Exit, Exit> {
+    let question = Confirmation {
+        effect: "load balancers will send nothing here",
+        words: "Load balancers will send nothing here until `shellac undrain`. Drain? [y/N]",
+    };
+    if !arguments.yes && !question.is_confirmed() {
+        return Err(Exit::Usage);
     }
     let UndrainArguments { admin, json } = &arguments.target;
-    let client = AdminClient::of(admin);
+    let client = AdminClient::of(admin)?;
     let deadline = Instant::now() + Duration::from_secs(arguments.timeout);
     loop {
-        let answer = match client.ask(&Method::POST, "/api/v1/drain", None) {
-            Ok(answer) if answer.status.is_success() => answer,
-            Ok(answer) => return answer.refused().into(),
-            Err(exit) => return exit.into(),
-        };
+        let answer = client.ask(&Method::POST, "/api/v1/drain", None)?;
+        if !answer.status.is_success() {
+            return Err(answer.refused());
+        }
         let left = connections(&answer);
         if left == 0 || Instant::now() >= deadline {
             let is_in_time = left == 0 || arguments.timeout == 0;
-            return report(&answer, *json, if is_in_time { Exit::Done } else { Exit::Partial })
-                .into();
+            let exit = if is_in_time { Exit::Done } else { Exit::Partial };
+            return Ok(report(&answer, *json, exit));
         }
         pause();
     }
 }
 
 pub(super) fn undrain(arguments: &UndrainArguments) -> ExitCode {
-    match AdminClient::of(&arguments.admin).ask(&Method::POST, "/api/v1/undrain", None) {
+    let client = AdminClient::of(&arguments.admin);
+    match client.and_then(|client| client.ask(&Method::POST, "/api/v1/undrain", None)) {
         Ok(answer) if answer.status.is_success() => {
             report(&answer, arguments.json, Exit::Done).into()
         }
@@ -86,17 +100,17 @@ fn report(answer: &AdminAnswer, is_json: bool, exit: Exit) -> Exit {
     if std::io::stdout().write_all(text.as_bytes()).is_ok() { exit } else { Exit::Io }
 }
 
-/// Asks on a terminal; anywhere else, `--yes` is needed.
-fn is_confirmed() -> bool {
-    if !std::io::stdin().is_terminal() {
-        say(format_args!("shellac: load balancers will send nothing here: say --yes"));
-        return false;
+impl Confirmation {
+    /// Asks on a terminal; anywhere else, `--yes` is needed.
+    pub(super) fn is_confirmed(&self) -> bool {
+        if !std::io::stdin().is_terminal() {
+            say(format_args!("shellac: {}: say --yes", self.effect));
+            return false;
+        }
+        say(format_args!("{}", self.words));
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).is_ok() && line.trim().eq_ignore_ascii_case("y")
     }
-    say(format_args!(
-        "Load balancers will send nothing here until `shellac undrain`. Drain? [y/N]"
-    ));
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).is_ok() && line.trim().eq_ignore_ascii_case("y")
 }
 
 #[expect(clippy::disallowed_methods, reason = "a command line has no runtime to block")]

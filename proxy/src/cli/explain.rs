@@ -72,7 +72,7 @@ fn run(arguments: &ExplainArguments) -> Result<Exit, Exit> {
         say(format_args!("shellac: {error}"));
         Exit::Usage
     })?;
-    let client = AdminClient::of(&arguments.admin);
+    let client = AdminClient::of(&arguments.admin)?;
     let answer = client.ask(&Method::POST, "/api/v1/explain", Some(&question))?;
     if !answer.status.is_success() {
         return Err(answer.refused());
@@ -113,6 +113,10 @@ fn question(arguments: &ExplainArguments) -> Result<Value, String> {
     } else {
         format!("http://{}", arguments.url)
     };
+    let scheme = url.split("://").next().unwrap_or_default();
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return Err(format!("`{url}` is no URL of http or https"));
+    }
     let mut question = json!({
         "url": url, "method": arguments.method, "headers": headers, "fetch": arguments.fetch,
     });
@@ -166,7 +170,8 @@ fn page(document: &Value, file: Option<&ConfigFile>) -> String {
 /// Returns where the rule with this number stands, as far as the file is here.
 fn place(file: Option<&ConfigFile>, number: u64) -> String {
     let line = file.and_then(|(name, content)| {
-        let mut heads = content.lines().enumerate().filter(|(_, line)| line.trim() == "[[rule]]");
+        let is_head = |line: &str| line.split('#').next().unwrap_or_default().trim() == "[[rule]]";
+        let mut heads = content.lines().enumerate().filter(|(_, line)| is_head(line));
         let (line, _) = heads.nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
         Some(format!("  {name}:{}", line + 1))
     });
@@ -346,7 +351,8 @@ mod tests {
 
     #[test]
     fn the_steps_are_told_one_by_one_and_end_with_the_fix() {
-        let content = "# x\n[[rule]]\nname = \"a\"\n\n[[rule]]\nname = \"pages\"\n".to_owned();
+        let content =
+            "# x\n[[rule]]  # pages\nname = \"a\"\n\n[[rule]]\nname = \"pages\"\n".to_owned();
         let page = page(&document(), Some(&("c.toml".to_owned(), content)));
         let expected = "\
 GET https://h/p?utm_source=x

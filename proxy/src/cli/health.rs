@@ -21,7 +21,8 @@ pub(super) struct HealthArguments {
 /// Ends with 0 if the proxy is well, with 1 if it says that it is not, with 69 if nobody answers.
 pub(super) fn health(arguments: &HealthArguments) -> ExitCode {
     let path = if arguments.ready { "/readyz" } else { "/healthz" };
-    let exit = match AdminClient::of(&arguments.admin).ask(&Method::GET, path, None) {
+    let client = AdminClient::of(&arguments.admin);
+    let exit = match client.and_then(|client| client.ask(&Method::GET, path, None)) {
         Ok(answer) if answer.status.is_success() => Exit::Done,
         Ok(answer) => {
             say(format_args!("shellac: {}", answer.detail()));

@@ -165,7 +165,8 @@ pub(super) fn show(
     is_json: bool,
     text: impl Fn(&Value) -> String,
 ) -> ExitCode {
-    let exit = AdminClient::of(admin).ask(&Method::GET, path, None).map(|answer| {
+    let answer = AdminClient::of(admin).and_then(|client| client.ask(&Method::GET, path, None));
+    let exit = answer.map(|answer| {
         let AdminAnswer { status, body } = &answer;
         if !status.is_success() {
             return answer.refused();

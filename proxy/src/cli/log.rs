@@ -66,7 +66,7 @@ fn run(arguments: &LogArguments) -> Result<Exit, Exit> {
         say(format_args!("shellac: {error}"));
         Exit::Usage
     })?;
-    let client = AdminClient::of(&arguments.admin);
+    let client = AdminClient::of(&arguments.admin)?;
     let mut shown = 0;
     let mut show = |event: &Event| -> Result<bool, Exit> {
         if event.name == "dropped" {

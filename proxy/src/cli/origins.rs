@@ -56,7 +56,7 @@ pub(super) fn origins(arguments: &OriginsArguments) -> ExitCode {
 }
 
 fn list(arguments: &OriginsArguments) -> Result<Exit, Exit> {
-    let client = AdminClient::of(&arguments.admin);
+    let client = AdminClient::of(&arguments.admin)?;
     let answer = client.ask(&Method::GET, "/api/v1/origins", None)?;
     show(&answer, arguments.json, table)
 }
@@ -66,14 +66,14 @@ fn assign(
     server: &ServerArguments,
     state: &str,
 ) -> Result<Exit, Exit> {
-    let client = AdminClient::of(&arguments.admin);
+    let client = AdminClient::of(&arguments.admin)?;
     let content = json!({"state": state});
     let answer = client.ask(&Method::PATCH, &server.path(), Some(&content))?;
     show(&answer, arguments.json, line)
 }
 
 fn check(arguments: &OriginsArguments, server: &ServerArguments) -> Result<Exit, Exit> {
-    let client = AdminClient::of(&arguments.admin);
+    let client = AdminClient::of(&arguments.admin)?;
     let answer = client.ask(&Method::POST, &format!("{}/check", server.path()), None)?;
     let exit = show(&answer, arguments.json, check_line)?;
     let document = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();

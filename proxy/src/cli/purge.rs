@@ -9,6 +9,7 @@ use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest, Selector, SelectorRep
 use serde_json::Value;
 
 use super::admin_client::{AdminAnswer, AdminArguments, AdminClient};
+use super::drain::Confirmation;
 use process::exit::Exit;
 use process::selectors::SelectorArguments;
 use process::terminal::{print, say};
@@ -23,9 +24,15 @@ pub(super) struct PurgeArguments {
     /// Everything
     #[arg(long)]
     all: bool,
-    /// Mark as stale instead of deleting
+    /// Do not ask before everything is purged
+    #[arg(short, long)]
+    yes: bool,
+    /// Mark as stale instead of deleting [default: as `purge.default_mode` says]
     #[arg(long)]
     soft: bool,
+    /// Delete, whatever `purge.default_mode` says
+    #[arg(long, conflicts_with = "soft")]
+    hard: bool,
     /// Say how many stored responses it would hit, and purge nothing
     #[arg(long)]
     dry_run: bool,
@@ -38,23 +45,39 @@ pub(super) struct PurgeArguments {
 
 /// Purges.
 pub(super) fn purge(arguments: PurgeArguments) -> ExitCode {
-    let client = AdminClient::of(&arguments.admin);
+    run(arguments).unwrap_or_else(|exit| exit).into()
+}
+
+fn run(arguments: PurgeArguments) -> Result<Exit, Exit> {
+    let question = Confirmation {
+        effect: "nothing of what is stored would be used any more",
+        words: "Nothing of what is stored would be used any more. Purge everything? [y/N]",
+    };
+    let asks = arguments.all && !arguments.yes && !arguments.dry_run;
+    if asks && !question.is_confirmed() {
+        return Err(Exit::Usage);
+    }
+    let client = AdminClient::of(&arguments.admin)?;
+    // Without a flag, `purge.default_mode` decides.
+    let mode = match (arguments.soft, arguments.hard) {
+        (true, _) => Some(PurgeMode::Soft),
+        (false, true) => Some(PurgeMode::Hard),
+        (false, false) => None,
+    };
     let request = PurgeRequest {
         all: arguments.all,
-        mode: Some(if arguments.soft { PurgeMode::Soft } else { PurgeMode::Hard }),
+        mode,
         reason: Some("command line".to_owned()),
         ..arguments.selectors.request()
     };
     let content = serde_json::to_value(&request).unwrap_or_default();
     let path = if arguments.dry_run { "/api/v1/purge?dry_run" } else { "/api/v1/purge" };
-    let exit = client.ask(&Method::POST, path, Some(&content)).map(|answer| {
-        if arguments.dry_run {
-            forecast(&answer, arguments.json)
-        } else {
-            report(&answer, arguments.json)
-        }
-    });
-    exit.unwrap_or_else(|exit| exit).into()
+    let answer = client.ask(&Method::POST, path, Some(&content))?;
+    Ok(if arguments.dry_run {
+        forecast(&answer, arguments.json)
+    } else {
+        report(&answer, arguments.json)
+    })
 }
 
 /// Says what a purge would hit.

@@ -54,7 +54,7 @@ pub(super) fn purges(arguments: &PurgesArguments) -> ExitCode {
 
 /// Shows the last purges, the oldest first, then each as it comes.
 fn watch(arguments: &PurgesArguments, path: &str) -> Result<Exit, Exit> {
-    let client = AdminClient::of(&arguments.admin);
+    let client = AdminClient::of(&arguments.admin)?;
     let answer = client.ask(&Method::GET, path, None)?;
     if !answer.status.is_success() {
         return Err(answer.refused());

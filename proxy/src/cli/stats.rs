@@ -40,7 +40,7 @@ pub(super) fn stats(arguments: &StatsArguments) -> ExitCode {
 }
 
 fn run(arguments: &StatsArguments) -> Result<Exit, Exit> {
-    let client = AdminClient::of(&arguments.admin);
+    let client = AdminClient::of(&arguments.admin)?;
     let first = page(&client)?;
     if arguments.prometheus {
         return print(&filtered(&first, &arguments.glob));

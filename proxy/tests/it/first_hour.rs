@@ -86,7 +86,7 @@ async fn commands_tell_what_a_problem_says_and_print_no_pages() {
 
     origin.script("/api/v1/purge", |_| status("404 Not Found", "<html><body>lost</body></html>"));
     let origin = origin.address.to_string();
-    let output = shellac(&["purge", "--admin", &origin, "--all"]).await;
+    let output = shellac(&["purge", "--admin", &origin, "--all", "--yes"]).await;
     assert!(said(&output).contains("an HTML page: is --admin"), "{}", said(&output));
 }
 

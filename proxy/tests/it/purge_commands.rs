@@ -127,3 +127,28 @@ async fn a_failure_of_the_origin_is_one_line() {
     assert_eq!(of_requests.len(), 1, "{said}");
     assert!(of_requests[0].contains("\"origin\":\"app\""), "{said}");
 }
+
+#[tokio::test]
+async fn a_purge_is_as_hard_as_the_settings_say_unless_a_flag_says_it() {
+    let origin = Origin::start().await;
+    let settings = settings(&origin.address.to_string()) + "default_mode = \"soft\"\n";
+    let program = Program::start(&settings, &[]).await;
+    for (flags, done) in [
+        (&[][..], "stored responses made stale"),
+        (&["--hard"], "stored responses purged"),
+        (&["--soft"], "stored responses made stale"),
+    ] {
+        let purged = program.command(&[&["purge", "--tag", "a"], flags].concat()).await;
+        assert!(text(&purged).contains(done), "{flags:?}: {purged:?}");
+    }
+}
+
+#[tokio::test]
+async fn everything_is_purged_only_if_that_is_confirmed() {
+    let origin = Origin::start().await;
+    let program = Program::start(&settings(&origin.address.to_string()), &[]).await;
+    for (flags, code) in [(&[][..], 2), (&["--dry-run"], 0), (&["--yes"], 0)] {
+        let purged = program.command(&[&["purge", "--all"], flags].concat()).await;
+        assert_eq!(purged.status.code(), Some(code), "{flags:?}: {purged:?}");
+    }
+}

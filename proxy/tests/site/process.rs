@@ -68,7 +68,7 @@ async fn a_port_in_use_is_told_in_a_sentence_with_exit_code_74() {
 #[test]
 fn a_purge_without_a_proxy_has_exit_code_69() {
     // Port 1 is not ours to listen on, and nobody does.
-    let output = run(&["purge", "--all", "--admin", "127.0.0.1:1"], "");
+    let output = run(&["purge", "--all", "--yes", "--admin", "127.0.0.1:1"], "");
     assert_eq!(output.status.code(), Some(69));
     assert!(String::from_utf8_lossy(&output.stderr).contains("127.0.0.1:1"));
 }

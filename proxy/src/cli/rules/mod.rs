@@ -94,7 +94,7 @@ pub(super) fn rules(arguments: RulesArguments) -> ExitCode {
 }
 
 fn list(arguments: &ListArguments) -> Result<Exit, Exit> {
-    let answer = AdminClient::of(&arguments.admin).ask(&Method::GET, "/api/v1/rules", None)?;
+    let answer = AdminClient::of(&arguments.admin)?.ask(&Method::GET, "/api/v1/rules", None)?;
     if !answer.status.is_success() {
         return Err(answer.refused());
     }

@@ -99,14 +99,15 @@ type TopLook = Result<Box<LiveSnapshot>, String>;
 
 /// Runs the command.
 pub(super) fn top(arguments: &LiveScreenArguments) -> ExitCode {
-    let client = AdminClient::of(&arguments.admin);
-    let exit = if arguments.json {
-        print_lines(&client, arguments)
-    } else if arguments.once || !std::io::stdout().is_terminal() {
-        print_screen(&client, arguments)
-    } else {
-        follow(client, arguments)
-    };
+    let exit = AdminClient::of(&arguments.admin).and_then(|client| {
+        if arguments.json {
+            print_lines(&client, arguments)
+        } else if arguments.once || !std::io::stdout().is_terminal() {
+            print_screen(&client, arguments)
+        } else {
+            follow(client, arguments)
+        }
+    });
     exit.unwrap_or_else(|exit| exit).into()
 }
 

@@ -19,7 +19,7 @@ pub(super) fn pages(
         path.push_str("&deployment=");
         path.push_str(&encoded(deployment));
     }
-    let answer = AdminClient::of(admin).ask(&Method::GET, &path, None)?;
+    let answer = AdminClient::of(admin)?.ask(&Method::GET, &path, None)?;
     if !answer.status.is_success() {
         return Err(answer.refused());
     }
