@@ -169,9 +169,13 @@ impl Reloads {
     }
 
     /// Notes how a reload ended. One that was only tried leaves no trace.
-    pub(crate) fn note(&self, outcome: &Result<ReloadReport, ReloadError>, now: Timestamp) {
+    pub(crate) fn note(
+        &self,
+        outcome: &Result<ReloadReport, ReloadError>,
+        (is_trial, now): (bool, Timestamp),
+    ) {
         let place = match outcome {
-            Ok(report) if report.is_trial => return,
+            _ if is_trial => return,
             Ok(report) => {
                 *self.state.lock() = ReloadState {
                     hash: report.hash.clone(),
@@ -298,7 +302,7 @@ mod tests {
         assert!(shown(&reloads).contains("shellac_config_last_reload_successful 1\n"));
 
         let failed = Err(ReloadError::Unreadable("gone".to_owned()));
-        reloads.note(&failed, Timestamp::from_secs(20));
+        reloads.note(&failed, (false, Timestamp::from_secs(20)));
         let page = shown(&reloads);
         assert!(page.contains("shellac_config_last_reload_successful 0\n"), "{page}");
         assert!(page.contains("success_timestamp_seconds 10\n"), "{page}");
@@ -308,7 +312,7 @@ mod tests {
 
         let needs_restart = vec![change("workers")];
         let report = ReloadReport { hash: "b".to_owned(), needs_restart, ..Default::default() };
-        reloads.note(&Ok(report), Timestamp::from_secs(30));
+        reloads.note(&Ok(report), (false, Timestamp::from_secs(30)));
         let page = shown(&reloads);
         assert!(page.contains("shellac_config_last_reload_successful 1\n"), "{page}");
         assert!(page.contains("success_timestamp_seconds 30\n"), "{page}");
@@ -323,8 +327,12 @@ mod tests {
     fn a_trial_leaves_no_trace() {
         let reloads = Reloads::new(Timestamp::from_secs(10));
         let report = ReloadReport { is_trial: true, ..Default::default() };
-        reloads.note(&Ok(report), Timestamp::from_secs(20));
-        assert_eq!(reloads.state.lock().succeeded, Timestamp::from_secs(10));
+        let before = crate::metrics::family::page(reloads.families()).unwrap();
+        for outcome in [Ok(report), Err(ReloadError::Unreadable("gone".to_owned()))] {
+            reloads.note(&outcome, (true, Timestamp::from_secs(20)));
+        }
+        assert_eq!(crate::metrics::family::page(reloads.families()).unwrap(), before);
+        assert_eq!(reloads.summary().2, None);
     }
 
     #[tokio::test]

@@ -4,10 +4,14 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
-use http::Method;
+use http::{Method, StatusCode};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::admin_client::{AdminAnswer, AdminArguments, AdminClient};
 use process::exit::Exit;
@@ -18,6 +22,10 @@ pub(super) struct ReloadArguments {
     /// Say what would change and what would need a restart; change nothing
     #[arg(long)]
     dry_run: bool,
+    /// If the running proxy does not know the file's new address or token, send SIGHUP to this
+    /// process, which has it read the file, too
+    #[arg(long, value_name = "PID", conflicts_with = "dry_run")]
+    pid: Option<i32>,
     #[command(flatten)]
     admin: AdminArguments,
     /// Print the answer as JSON
@@ -27,11 +35,63 @@ pub(super) struct ReloadArguments {
 
 /// Reloads.
 pub(super) fn reload(arguments: &ReloadArguments) -> ExitCode {
+    run(arguments).unwrap_or_else(|exit| exit).into()
+}
+
+fn run(arguments: &ReloadArguments) -> Result<Exit, Exit> {
+    let client = AdminClient::of(&arguments.admin)?;
     let target = if arguments.dry_run { "/api/v1/reload?trial" } else { "/api/v1/reload" };
-    match AdminClient::of(&arguments.admin).ask(&Method::POST, target, None) {
-        Ok(answer) => report(&answer, arguments.json).into(),
-        Err(exit) => exit.into(),
+    let ask = || client.try_ask(&Method::POST, target, None);
+    let mut outcome = ask();
+    if let Some(pid) = arguments.pid.filter(|_| !is_understood(&outcome)) {
+        hang_up(pid)?;
+        let deadline = Instant::now() + SIGHUP_PATIENCE;
+        while !is_understood(&outcome) && Instant::now() < deadline {
+            pause();
+            outcome = ask();
+        }
     }
+    let is_understood = is_understood(&outcome);
+    let exit = match outcome {
+        Ok(answer) => report(&answer, arguments.json),
+        Err(problem) => {
+            say(format_args!("shellac: {problem}"));
+            Exit::Unavailable
+        }
+    };
+    match arguments.pid {
+        _ if is_understood => {}
+        None => say(format_args!(
+            "shellac: a running proxy knows admin.listen and admin.token as they were when it read its file; if the file has \
+             others now, `kill -HUP PID` has it read them"
+        )),
+        Some(pid) => say(format_args!(
+            "shellac: after SIGHUP, process {pid} does not know this address and token either: its log says what is wrong"
+        )),
+    }
+    Ok(exit)
+}
+
+/// Returns whether a proxy answered that knows the token.
+fn is_understood(outcome: &Result<AdminAnswer, String>) -> bool {
+    outcome.as_ref().is_ok_and(|answer| answer.status != StatusCode::UNAUTHORIZED)
+}
+
+fn hang_up(pid: i32) -> Result<(), Exit> {
+    let sent = Pid::from_raw(pid).ok_or(Errno::INVAL);
+    sent.and_then(|pid| kill_process(pid, Signal::HUP)).map_err(|error| {
+        say(format_args!("shellac: cannot send SIGHUP to process {pid}: {error}"));
+        Exit::Unavailable
+    })?;
+    say(format_args!(
+        "shellac: the running proxy does not know this address and token: process {pid} was sent SIGHUP, which has it read them"
+    ));
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command line has no runtime to block")]
+fn pause() {
+    std::thread::sleep(LOOK);
 }
 
 fn report(answer: &AdminAnswer, is_json: bool) -> Exit {
@@ -116,6 +176,10 @@ fn lines(document: &Value) -> String {
     line(verb, &format!("{changed} {settings} changed{restart}, configuration {hash}"));
     page
 }
+
+/// Time for a proxy to read its file after SIGHUP.
+const SIGHUP_PATIENCE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

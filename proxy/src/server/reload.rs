@@ -66,8 +66,10 @@ impl Reloader {
                 notify::reloading();
             }
             let outcome = self.reload(is_trial).await;
-            self.app.reloads.note(&outcome, self.app.clock().wall());
-            log(&outcome, cause);
+            self.app.reloads.note(&outcome, (is_trial, self.app.clock().wall()));
+            if !is_trial {
+                log(&outcome, cause);
+            }
             if tells_manager {
                 notify::ready(&status(&outcome));
             }
@@ -191,9 +193,6 @@ fn log(outcome: &Result<ReloadReport, ReloadError>, cause: &'static str) {
             return;
         }
     };
-    if report.is_trial {
-        return;
-    }
     for change in report.changed.iter().take(LOGGED_MAX) {
         tracing::info!("reload: {change}");
     }
