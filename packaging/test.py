@@ -425,7 +425,7 @@ echo "store=$(stat -c %U /var/cache/shellac/store.dat) $(ready)"
 systemctl reload shellac; echo "reload=$?"
 upgrade() {
     before=$(show MainPID)
-    systemctl kill -s USR2 --kill-whom=main shellac
+    systemctl kill -s USR2 --kill-who=main shellac
     for _ in $(seq 100); do [ "$(show MainPID)" = "$before" ] || break; sleep 0.1; done
     [ "$(show MainPID)" = "$before" ]; echo "$1=$? $(show ActiveState) $(ready)"
     for _ in $(seq 100); do kill -0 "$before" 2>/dev/null || break; sleep 0.1; done # the old process leaves

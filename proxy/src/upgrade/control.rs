@@ -22,6 +22,7 @@ use crate::app::App;
 use crate::listener::sockets::{DuplicateSockets, OpenSockets};
 use crate::purge::Successor;
 use crate::server::Bound;
+use crate::store::file::OpenError;
 use process::notify;
 
 /// Clones are the same.
@@ -37,7 +38,8 @@ pub struct UpgradeControl {
     program: io::Result<Program>,
 }
 
-type Revive = Box<dyn Fn(Bound) + Send + Sync>;
+/// Takes what serves again, or why nothing does.
+type Revive = Box<dyn Fn(Result<Bound, OpenError>) + Send + Sync>;
 
 struct UpgradeParts {
     program: io::Result<Program>,
@@ -243,12 +245,13 @@ impl Upgrades {
                 let (executor, runtime) = (Arc::clone(&app.executor), serving.runtime.clone());
                 let successor: Arc<dyn Successor> = Arc::new(ReopenedStore { executor, runtime });
                 serving.app.executor.succeed_with(&successor);
-                (self.shared.revive)(Bound::on(app, sockets));
+                (self.shared.revive)(Ok(Bound::on(app, sockets)));
             }
             Err(error) => {
                 tracing::error!(%error, "the store cannot be opened again: leaving");
                 let successor: Arc<dyn Successor> = Arc::new(NoSuccessor);
                 serving.app.executor.succeed_with(&successor);
+                (self.shared.revive)(Err(error));
             }
         }
         serving.over.cancel();

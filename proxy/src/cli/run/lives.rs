@@ -4,17 +4,18 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
-use process::logging;
 use process::signals::LeaveSignal;
-use settings::LogSettings;
 
 use super::{Signals, live};
 use crate::server::{Bound, Configuration, Drained, StartError};
+use crate::store::file::OpenError;
 use crate::upgrade::Upgrades;
 
 #[derive(Debug)]
 pub(super) struct Lives {
     threads: Mutex<Vec<JoinHandle<Result<Drained, StartError>>>>,
+    /// Why none began when one had to.
+    failure: Mutex<Option<StartError>>,
     upgrades: OnceLock<Upgrades>,
     told: Arc<OnceLock<LeaveSignal>>,
     configuration: Configuration,
@@ -22,7 +23,8 @@ pub(super) struct Lives {
 
 impl Lives {
     pub(super) fn new(told: Arc<OnceLock<LeaveSignal>>, configuration: Configuration) -> Self {
-        Self { threads: Mutex::default(), upgrades: OnceLock::new(), told, configuration }
+        let (threads, failure, upgrades) = (Mutex::default(), Mutex::default(), OnceLock::new());
+        Self { threads, failure, upgrades, told, configuration }
     }
 
     /// Says where those that begin are asked to hand over.
@@ -45,18 +47,37 @@ impl Lives {
     pub(super) fn last(&self) -> Option<Result<Drained, StartError>> {
         let mut last = None;
         loop {
-            let Some(thread) = self.threads.lock().pop() else { return last };
+            let Some(thread) = self.threads.lock().pop() else { break };
             last = thread.join().ok();
         }
+        self.failure.lock().take().map(Err).or(last)
     }
 }
 
 /// Returns what serves again in this process.
-pub(super) fn revival(lives: &Arc<Lives>, log: &LogSettings) -> Box<dyn Fn(Bound) + Send + Sync> {
-    let (lives, log) = (Arc::clone(lives), log.clone());
+pub(super) fn revival(lives: &Arc<Lives>) -> Box<dyn Fn(Result<Bound, OpenError>) + Send + Sync> {
+    let lives = Arc::clone(lives);
     Box::new(move |bound| {
-        if let Err(error) = lives.begin(bound) {
-            logging::say_failure(&log, "shellac", &error);
+        let begun = bound.map_err(StartError::Store).and_then(|bound| lives.begin(bound));
+        if let Err(error) = begun {
+            *lives.failure.lock() = Some(error);
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use settings::{Flags, Sources, WrittenSettings};
+
+    use super::*;
+
+    #[test]
+    fn a_store_that_cannot_be_opened_again_is_a_failure_for_whoever_restarts_the_program() {
+        let sources = Sources::without_file(Flags::default());
+        let configuration = Configuration { sources, written: WrittenSettings::default() };
+        let lives = Arc::new(Lives::new(Arc::default(), configuration));
+        assert!(lives.last().is_none(), "what the first life came to is said");
+        revival(&lives)(Err(OpenError::InUse("/store".into())));
+        assert!(matches!(lives.last(), Some(Err(StartError::Store(_)))));
+    }
 }

@@ -55,7 +55,7 @@ pub(super) fn run(flags: Flags, take_over: Option<i32>) -> ExitCode {
     announce(&bound);
     let told = Arc::new(OnceLock::new());
     let lives = Arc::new(Lives::new(Arc::clone(&told), configuration));
-    let upgrades = control.start(revival(&lives, &log));
+    let upgrades = control.start(revival(&lives));
     lives.set(upgrades.clone());
     let outcome = live(bound, signals, (succession, upgrades, Arc::clone(&told)));
     // A store that could not be handed over is served again, in a thread of its own.
