@@ -58,7 +58,7 @@ pub fn load_to_serve(
     })?;
     let (config, written) = Config::load_written(&sources, inspect)
         .map_err(|errors| refused_to_serve(&Config::load_log(&sources), errors))?;
-    logging::start(&config.log);
+    logging::serve(&config.log);
     for warning in &config.warnings {
         if config.log.format == LogFormat::Json {
             let (at, help) = place_and_advice(warning);

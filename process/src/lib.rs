@@ -6,6 +6,7 @@ pub mod timestamp;
 pub mod metrics;
 pub mod metrics_page;
 pub mod exit;
+pub mod stderr;
 pub mod terminal;
 pub mod configuration;
 pub mod logging;

@@ -1,7 +1,7 @@
 //! Logs to standard error: pretty on a terminal, JSON otherwise. Level and format can change while
 //! the program runs.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::sync::OnceLock;
 
 use settings::{LogFormat, LogLevel, LogSettings};
@@ -9,6 +9,7 @@ use tracing_subscriber::layer::{Layered, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
+use crate::stderr;
 use crate::terminal::say;
 
 type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
@@ -20,7 +21,29 @@ struct Handles {
     output: reload::Handle<Output, Filtered>,
 }
 
+/// Writes each line as a whole.
+struct Lines;
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        stderr::write(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 static HANDLES: OnceLock<Handles> = OnceLock::new();
+
+/// Starts the log of a program that serves, for which nobody who logs waits.
+pub fn serve(settings: &LogSettings) {
+    if let Err(error) = stderr::serve() {
+        say(format_args!("{error}; whoever logs waits for standard error"));
+    }
+    start(settings);
+}
 
 pub fn start(settings: &LogSettings) {
     let (filter, filter_handle) = reload::Layer::new(filter(settings));
@@ -72,11 +95,11 @@ fn from_environment() -> Option<EnvFilter> {
 
 fn output(settings: &LogSettings) -> Output {
     let is_pretty = match settings.format {
-        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Auto => io::stderr().is_terminal(),
         LogFormat::Pretty => true,
         LogFormat::Json => false,
     };
-    let layer = fmt::layer().with_writer(std::io::stderr);
+    let layer = fmt::layer().with_writer(|| Lines);
     if is_pretty { Box::new(layer.compact()) } else { Box::new(layer.json().flatten_event(true)) }
 }
 

@@ -7,6 +7,8 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::stderr;
+
 /// SIGTERM and SIGINT, which drain, and SIGQUIT, which does not.
 #[derive(Debug)]
 pub struct ExitSignals {
@@ -139,6 +141,7 @@ fn quit(summarize: &impl Fn()) -> ! {
     reason = "the operator asked twice; threads that serve may not hold the end up"
 )]
 fn end_at_once(code: u8) -> ! {
+    stderr::flush();
     std::process::exit(i32::from(code));
 }
 

@@ -4,6 +4,7 @@
 use std::io::Write as _;
 
 use crate::exit::Exit;
+use crate::stderr;
 
 /// Writes an answer.
 pub fn print(text: &str) -> Exit {
@@ -14,5 +15,5 @@ pub fn print(text: &str) -> Exit {
 
 /// Writes a line to standard error; nobody can be told when that fails.
 pub fn say(line: std::fmt::Arguments<'_>) {
-    let _written = writeln!(std::io::stderr(), "{line}");
+    stderr::write(format!("{line}\n").as_bytes());
 }

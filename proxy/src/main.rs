@@ -4,11 +4,13 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use process::stderr;
 use shellac::cli::{self, Arguments};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let _flushed = stderr::flush_at_end();
     cli::launcher().unwrap_or_else(|| Arguments::parse().run())
 }

@@ -8,6 +8,7 @@ use http::HeaderName;
 use process::clock::Clock;
 use settings::{AccessFormat, AccessLogSettings, FormatPiece};
 
+use super::line_queue::AccessCounts;
 use super::logged_request::LoggedRequest;
 use super::redaction::Redaction;
 use super::writer::Writer;
@@ -31,9 +32,9 @@ impl AccessLog {
         settings: &AccessLogSettings,
         workers: usize,
         live: Arc<LiveSettings>,
-        clock: Clock,
+        (counts, clock): (Arc<AccessCounts>, Clock),
     ) -> std::io::Result<Self> {
-        let writer = Writer::start(settings, workers, clock.clone())?;
+        let writer = Writer::start(settings, workers, (counts, clock.clone()))?;
         let redaction = Redaction::new(settings);
         Ok(Self { settings: settings.clone(), writer, redaction, live, clock })
     }

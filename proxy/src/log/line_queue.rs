@@ -1,5 +1,6 @@
 //! `LineQueue`: lines on their way to the writer, in a buffer for each worker.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
@@ -14,11 +15,19 @@ pub(super) struct LineQueue {
     buffers: Sharded<Mutex<Buffer>>,
     /// Bytes that one worker's buffer may hold.
     bytes_max: usize,
-    pub(super) written: Counter,
-    pub(super) dropped: Counter,
+    pub(super) counts: Arc<AccessCounts>,
     writer: Mutex<Option<Thread>>,
     is_closing: AtomicBool,
     is_closed: (Mutex<bool>, Condvar),
+}
+
+/// What became of lines, counted over all queues that replace each other.
+#[derive(Debug, Default)]
+pub(super) struct AccessCounts {
+    pub(super) written: Counter,
+    pub(super) dropped: Counter,
+    /// Writes that failed: the lines of each are lost, and counted as dropped.
+    pub(super) failures: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -29,13 +38,12 @@ struct Buffer {
 
 impl LineQueue {
     /// Makes a queue of this many bytes, of which each of the workers has a share.
-    pub(super) fn new(bytes_max: u64, workers: usize) -> Self {
+    pub(super) fn new(bytes_max: u64, workers: usize, counts: Arc<AccessCounts>) -> Self {
         let share = usize::try_from(bytes_max).unwrap_or(usize::MAX) / workers.max(1);
         Self {
             buffers: Sharded::default(),
             bytes_max: share.max(SHARE_MIN),
-            written: Counter::default(),
-            dropped: Counter::default(),
+            counts,
             writer: Mutex::new(None),
             is_closing: AtomicBool::new(false),
             is_closed: (Mutex::new(false), Condvar::new()),
@@ -48,7 +56,7 @@ impl LineQueue {
         let before = buffer.bytes.len();
         if before >= self.bytes_max {
             drop(buffer);
-            return self.dropped.add(1);
+            return self.counts.dropped.add(1);
         }
         write(&mut buffer.bytes);
         buffer.bytes.push(b'\n');
@@ -127,12 +135,12 @@ mod tests {
 
     #[test]
     fn a_line_that_finds_no_room_is_dropped_and_counted() {
-        let queue = LineQueue::new(0, 1);
+        let queue = LineQueue::new(0, 1, Arc::default());
         let line = [b'x'; 1023];
         for _ in 0..40 {
             queue.push(|bytes| bytes.extend_from_slice(&line));
         }
-        assert_eq!(queue.dropped.value(), 8, "32 of 1 KiB have room");
+        assert_eq!(queue.counts.dropped.value(), 8, "32 of 1 KiB have room");
         let mut seen = (0, 0);
         queue.drain(&mut Vec::new(), |bytes, lines| seen = (bytes.len(), lines));
         assert_eq!(seen, (32 << 10, 32));
@@ -142,7 +150,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_longer_for_a_writer_than_it_has_patience() {
-        let queue = LineQueue::new(0, 1);
+        let queue = LineQueue::new(0, 1, Arc::default());
         assert!(!queue.wait_closed(Duration::from_millis(1)));
         queue.has_closed();
         assert!(queue.wait_closed(Duration::MAX));

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use process::clock::Clock;
-use process::metrics::Counter;
+use process::stderr;
 use settings::{AccessLogTarget, Config};
 
 use super::access_log::AccessLog;
+use super::line_queue::AccessCounts;
 use super::live_log::{self, LiveLog};
 use crate::front::record_sinks::{RecordSink, RecordSinks};
 use crate::metrics::family::{Family, Sample};
@@ -17,8 +18,7 @@ use crate::policy::LiveSettings;
 #[derive(Debug)]
 pub struct Logs {
     access: Mutex<Option<Arc<AccessLog>>>,
-    /// The counts of logs that others have replaced.
-    gone: [Counter; 3],
+    access_counts: Arc<AccessCounts>,
     live: Arc<LiveLog>,
     sinks: Arc<RecordSinks>,
     live_settings: Arc<LiveSettings>,
@@ -38,7 +38,7 @@ impl Logs {
             live: LiveLog::new(own, settings, clock.clone()),
             sinks: Arc::clone(sinks),
             access: Mutex::new(None),
-            gone: Default::default(),
+            access_counts: Arc::default(),
             live_settings: Arc::clone(live_settings),
             workers: config.workers,
             clock: clock.clone(),
@@ -57,7 +57,8 @@ impl Logs {
             None
         } else {
             let (live, clock) = (Arc::clone(&self.live_settings), self.clock.clone());
-            AccessLog::start(settings, self.workers, live, clock)
+            let counts = Arc::clone(&self.access_counts);
+            AccessLog::start(settings, self.workers, live, (counts, clock))
                 .inspect_err(|error| tracing::error!(%error, "cannot start the access log"))
                 .ok()
                 .map(Arc::new)
@@ -68,9 +69,6 @@ impl Logs {
         }
         if let Some(before) = std::mem::replace(&mut *access, log) {
             before.writer.queue.close();
-            for (sum, count) in self.gone.iter().zip(counts(&before)) {
-                sum.add(count);
-            }
         }
     }
 
@@ -100,10 +98,7 @@ impl Logs {
     }
 
     pub(crate) fn families(&self) -> Vec<Family> {
-        let access = self.access.lock();
-        let now = access.as_deref().map(counts).unwrap_or_default();
-        let [lines, dropped, failures] =
-            std::array::from_fn(|at| now.get(at).copied().unwrap_or_default() + self.gone_at(at));
+        let AccessCounts { written, dropped, failures } = &*self.access_counts;
         let live = self.live.counts();
         let of = |access, live: Option<u64>| {
             let sinks = [(ACCESS, Some(access)), (live_log::NAME, live)].into_iter();
@@ -115,33 +110,26 @@ impl Logs {
             Family::labelled(
                 "shellac_log_lines",
                 "Lines of logs that were written, or handed to those who watch",
-                of(lines, Some(live.lines.value())),
+                of(written.value(), Some(live.lines.value())),
             ),
             Family::labelled(
                 "shellac_log_dropped",
                 "Lines of logs that found no room, or could not be written",
-                of(dropped, Some(live.dropped.value())),
+                of(dropped.value(), Some(live.dropped.value()))
+                    .chain([Sample::counter([("sink", PROGRAM.to_owned())], stderr::dropped())]),
             ),
             Family::labelled(
                 "shellac_log_failures",
                 "Writes to the target of a log that failed",
-                of(failures, None),
+                of(failures.value(), None),
             ),
         ]
     }
-
-    fn gone_at(&self, at: usize) -> u64 {
-        self.gone.get(at).map_or(0, Counter::value)
-    }
-}
-
-/// Returns the lines that were written and dropped, and the writes that failed.
-fn counts(log: &AccessLog) -> [u64; 3] {
-    let writer = &log.writer;
-    [writer.queue.written.value(), writer.queue.dropped.value(), writer.failures.value()]
 }
 
 const ACCESS: &str = "access";
+/// The log of the program itself.
+const PROGRAM: &str = "program";
 
 /// Who stops the proxy does not wait for a pipe that nobody reads.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(1);

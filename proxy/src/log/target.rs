@@ -8,6 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use process::stderr;
 use settings::{AccessLogSettings, AccessLogTarget};
 
 use super::wall_time::push_rfc3339;
@@ -85,7 +86,7 @@ impl Target {
             }
             (_, Some(OpenTarget::Socket(socket))) => send_each(socket, lines, b""),
             (AccessLogTarget::Stdout, None) => io::stdout().lock().write_all(lines),
-            (AccessLogTarget::Stderr, None) => io::stderr().lock().write_all(lines),
+            (AccessLogTarget::Stderr, None) => stderr::write_now(lines),
             (_, None) => Ok(()),
         };
         if result.is_err() {

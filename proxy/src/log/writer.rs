@@ -8,11 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use process::clock::Clock;
-use process::metrics::Counter;
 use process::recurring::Recurring;
 use settings::AccessLogSettings;
 
-use super::line_queue::LineQueue;
+use super::line_queue::{AccessCounts, LineQueue};
 use super::target::Target;
 
 /// What the thread shares with those who log.
@@ -21,8 +20,6 @@ pub(super) struct Writer {
     pub(super) queue: LineQueue,
     /// The target is opened again before the next line.
     reopens: AtomicBool,
-    /// Writes that failed: the lines of each are lost, and counted as dropped.
-    pub(super) failures: Counter,
     clock: Clock,
 }
 
@@ -31,12 +28,11 @@ impl Writer {
     pub(super) fn start(
         settings: &AccessLogSettings,
         workers: usize,
-        clock: Clock,
+        (counts, clock): (Arc<AccessCounts>, Clock),
     ) -> std::io::Result<Arc<Self>> {
         let writer = Arc::new(Self {
-            queue: LineQueue::new(settings.buffer, workers),
+            queue: LineQueue::new(settings.buffer, workers, counts),
             reopens: AtomicBool::new(false),
-            failures: Counter::default(),
             clock,
         });
         let (own, target) = (Arc::clone(&writer), Target::new(settings));
@@ -66,8 +62,8 @@ impl Writer {
             self.queue.drain(&mut taken, |bytes, lines| {
                 let wall = self.clock.wall().as_millis();
                 let result = target.write(bytes, wall);
-                let counter =
-                    if result.is_ok() { &self.queue.written } else { &self.queue.dropped };
+                let AccessCounts { written, dropped, .. } = &*self.queue.counts;
+                let counter = if result.is_ok() { written } else { dropped };
                 counter.add(lines);
                 self.note(&target, result, &mut trouble);
             });
@@ -89,7 +85,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                self.failures.add(1);
+                self.queue.counts.failures.add(1);
                 if let Some(count) = trouble.fail(now) {
                     let target = target.name();
                     tracing::warn!(

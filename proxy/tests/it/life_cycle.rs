@@ -4,6 +4,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -245,4 +246,70 @@ async fn a_thousand_reloads_leak_nothing() {
         assert!(tokio::time::Instant::now() < deadline, "more after 1000 reloads: {leak:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_no_purge_no_request_and_no_signal() {
+    let origin = Origin::start().await;
+    origin.on("/a", cacheable("hello"));
+    for more in ["", "[log.access]\ntarget = \"stderr\"\n"] {
+        let mut program = Program::start(&settings(&origin, more), &[]).await;
+        program.ignore();
+        let mut admin = Connection::open(program.admin).await;
+        let mut client = Connection::open(program.traffic).await;
+        // The lines of far fewer are more than a pipe holds.
+        for number in 0..500 {
+            let purge = format!("{{\"tags\": [\"product-{number}\"]}}");
+            let fields = [("content-type", "application/json")];
+            admin.send(request("POST", "/api/v1/purge", &fields, &purge)).await;
+            assert_eq!(in_time("the purge", admin.answer()).await.status(), 200);
+            client.send(request("GET", "/a", &[], "")).await;
+            assert_eq!(in_time("the answer", client.answer()).await.status(), 200);
+        }
+        admin.send(request("GET", "/metrics", &[], "")).await;
+        let page = admin.answer().await;
+        assert!(page.text().contains("shellac_log_dropped_total{sink=\"program\"} 0\n"));
+        drop((admin, client));
+        program.signal(Signal::TERM);
+        assert_eq!(program.ended().await.code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_reload_reaches_a_proxy_whose_token_and_address_are_others_in_the_file() {
+    let origin = Origin::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let [old, new] = ["old", "new"].map(|name| folder.path().join(name));
+    let settings = |socket: &Path, token: &str| {
+        let admin = format!(
+            "listen = [\"127.0.0.1:0\", \"unix:{}\"]\ntoken = \"{token}\"",
+            socket.display()
+        );
+        settings(&origin, "").replace("listen = [\"127.0.0.1:0\"]", &admin)
+    };
+    let program = Program::start(&settings(&old, "first"), &[]).await;
+    program.write(&settings(&new, "second"));
+    let admin = format!("unix:{}", new.display());
+    let reload = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shellac"));
+        command.args(["reload", "--admin", &admin, "--config"]).arg(program.file()).args(more);
+        let run = tokio::task::spawn_blocking(move || command.output().unwrap());
+        async move { in_time("the command", run).await.unwrap() }
+    };
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+
+    let alone = reload(&[]).await;
+    assert_eq!(alone.status.code(), Some(69), "{alone:?}");
+    assert!(said(&alone).contains("`kill -HUP PID` has it read them"), "{alone:?}");
+    let pid = program.pid().to_string();
+    let done = reload(&["--pid", &pid]).await;
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    assert!(said(&done).contains("was sent SIGHUP"), "{done:?}");
+
+    program.write(&settings(&new, "third"));
+    let alone = reload(&[]).await;
+    assert_eq!(alone.status.code(), Some(77), "{alone:?}");
+    assert!(said(&alone).contains("`kill -HUP PID` has it read them"), "{alone:?}");
+    assert_eq!(reload(&["--pid", &pid]).await.status.code(), Some(0));
+    assert_eq!(reload(&[]).await.status.code(), Some(0), "it is known now");
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub(crate) struct Program {
     pub(crate) admin: SocketAddr,
     child: Child,
     said: Arc<Mutex<Vec<String>>>,
+    /// Nobody reads its log any more.
+    is_unread: Arc<AtomicBool>,
     file: PathBuf,
     _folder: TempDir,
 }
@@ -37,9 +40,14 @@ impl Program {
         let said = Arc::<Mutex<Vec<String>>>::default();
         let output = BufReader::new(child.stderr.take().unwrap());
         let lines = Arc::clone(&said);
+        let is_unread = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&is_unread);
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 lines.lock().unwrap().push(line);
+                while is_over.load(Ordering::Acquire) {
+                    std::thread::park();
+                }
             }
         });
         let is_announced = || said.lock().unwrap().iter().any(|line| line.contains("workers"));
@@ -52,7 +60,17 @@ impl Program {
             rest.get(..end).unwrap().parse().unwrap()
         };
         let (traffic, admin) = (address("listen"), address("admin"));
-        Self { traffic, admin, child, said, file, _folder: folder }
+        Self { traffic, admin, child, said, is_unread, file, _folder: folder }
+    }
+
+    /// Reads nothing of its log after the next line.
+    pub(crate) fn ignore(&self) {
+        self.is_unread.store(true, Ordering::Release);
+    }
+
+    /// Returns the name of its configuration file.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
     }
 
     pub(crate) fn write(&self, settings: &str) {
