@@ -137,17 +137,14 @@ impl LiveLog {
 }
 
 impl LogReader {
-    /// Waits for lines. Those of a moment come together.
+    /// Waits for lines. Those of a moment come together. Who stops waiting loses none.
     pub async fn next(&self) -> LogBatch {
-        loop {
+        while self.reader.waiting.lock().lines.is_empty() {
             self.reader.arrived.notified().await;
-            sleep(GATHER).await;
-            let WaitingLines { lines, dropped, .. } =
-                std::mem::take(&mut *self.reader.waiting.lock());
-            if !lines.is_empty() || dropped > 0 {
-                return LogBatch { lines: lines.into(), dropped };
-            }
         }
+        sleep(GATHER).await;
+        let WaitingLines { lines, dropped, .. } = std::mem::take(&mut *self.reader.waiting.lock());
+        LogBatch { lines: lines.into(), dropped }
     }
 }
 
@@ -180,27 +177,35 @@ impl RecordSink for LiveSink {
 
 impl LiveSink {
     fn show(&self, reader: &Reader, request: &LoggedRequest<'_>) {
-        let mut waiting = reader.waiting.lock();
+        let is_added = reader.add(|line| match &reader.query.format {
+            AccessFormat::Json => json_line::push(line, request, &self.redaction, None),
+            AccessFormat::Text(pieces) => {
+                text_line::push(line, pieces, request, &self.redaction);
+            }
+        });
+        let LiveCounts { lines, dropped } = &*self.counts;
+        if is_added { lines } else { dropped }.add(1);
+    }
+}
+
+impl Reader {
+    /// Adds what `write` writes, and returns whether there was room.
+    fn add(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut waiting = self.waiting.lock();
         if waiting.bytes >= BYTES_MAX {
             waiting.dropped += 1;
-            drop(waiting);
-            return self.counts.dropped.add(1);
+            return false;
         }
         let mut line = Vec::with_capacity(512);
-        match &reader.query.format {
-            AccessFormat::Json => json_line::push(&mut line, request, &self.redaction, None),
-            AccessFormat::Text(pieces) => {
-                text_line::push(&mut line, pieces, request, &self.redaction);
-            }
-        }
+        write(&mut line);
         waiting.bytes += line.len();
         waiting.lines.push_back(line);
         let is_first = waiting.lines.len() == 1;
         drop(waiting);
-        self.counts.lines.add(1);
         if is_first {
-            reader.arrived.notify_one();
+            self.arrived.notify_one();
         }
+        true
     }
 }
 
@@ -211,3 +216,30 @@ pub(super) const NAME: &str = "live";
 const BYTES_MAX: usize = 1 << 20;
 /// Lines of this time are handed over together.
 const GATHER: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use process::timestamp::Timestamp;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_stopped_waiting_sees_what_came_meanwhile() {
+        let settings = LiveSettings::with_defaults();
+        let log = LiveLog::new(Arc::default(), settings, Clock::manual(Timestamp::from_secs(0)));
+        let query = LogQuery { filters: Vec::new(), sample: 1_000_000, format: AccessFormat::Json };
+        let reader = log.follow(query);
+        let add = |line: &[u8]| assert!(reader.reader.add(|it| it.extend_from_slice(line)));
+
+        add(b"one");
+        assert!(timeout(GATHER / 2, reader.next()).await.is_err());
+        add(b"two");
+        let batch = timeout(Duration::from_mins(1), reader.next()).await.unwrap();
+        assert_eq!(batch.lines, [b"one", b"two"]);
+        assert!(timeout(Duration::from_mins(1), reader.next()).await.is_err());
+        add(b"three");
+        let batch = timeout(Duration::from_mins(1), reader.next()).await.unwrap();
+        assert_eq!(batch.lines, [b"three"]);
+    }
+}
