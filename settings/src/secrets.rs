@@ -10,6 +10,7 @@ pub(crate) fn is_secret(path: &str) -> bool {
     is_header_of_ours(&path)
         || is_secret_name(name)
         || SECRET_ENDS.iter().any(|end| path.ends_with(end))
+        || is_sent_to_origins(&path)
         || is_field && FIELD_WORDS.iter().any(|word| name.contains(word))
 }
 
@@ -65,6 +66,14 @@ fn is_secret_name(name: &str) -> bool {
     SECRET_WORDS.iter().any(|word| name.contains(word)) && !name.ends_with("_file")
 }
 
+/// The fields that rules add for origins: any may be how the proxy proves who it is.
+fn is_sent_to_origins(path: &str) -> bool {
+    let field = ["request_headers.set.", "request_headers.add."]
+        .into_iter()
+        .find_map(|table| Some(path.split_once(table)?.1));
+    field.is_some_and(|name| !PUBLIC_FIELDS.contains(&name))
+}
+
 /// The fields of a message that we send: any may hold a key. Those of `respond` are public.
 fn is_header_of_ours(path: &str) -> bool {
     let (mut keys, mut above) = (path.split('.').peekable(), "");
@@ -91,6 +100,19 @@ pub(crate) const SECRET_WORDS: [&str; 9] = [
 ];
 /// Properties of librdkafka that hold keys.
 const SECRET_ENDS: [&str; 3] = ["key.pem", "jaas.config", "oauthbearer.config"];
+/// Fields of requests that tell no secret.
+const PUBLIC_FIELDS: [&str; 10] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "host",
+    "user-agent",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+];
 /// Parts of the names of fields that servers know each other by.
 const FIELD_WORDS: [&str; 5] = ["auth", "cookie", "key", "sign", "verify"];
 #[cfg(test)]
@@ -111,6 +133,8 @@ mod tests {
             "rule[0].request_headers.set.Authorization",
             "rule[0].request_headers.add.x-origin-verify",
             "rule[0].request_headers.set.cookie",
+            "rule[0].request_headers.set.x-team",
+            "rule[0].request_headers.add.X.Y",
             "rule[3].header.x-api-key",
             "origin.app.headers.x",
         ] {
@@ -122,7 +146,10 @@ mod tests {
             "key.headers[0].name",
             "limits.max_headers",
             "log.access.redact_headers",
-            "rule[0].request_headers.set.accept",
+            "rule[0].request_headers.set.Accept",
+            "rule[0].request_headers.add.x-forwarded-proto",
+            "rule[0].request_headers.remove[0]",
+            "rule[0].response_headers.set.x-team",
             "rule[0].respond.headers.location",
             "rule[0].cookie.session",
             "origin.app.servers",
