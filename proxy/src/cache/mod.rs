@@ -107,6 +107,14 @@ impl PendingRequest {
         &inbound.head
     }
 
+    /// Returns what its response is expected to be, if it waits for one.
+    pub const fn expected(&self) -> Outcome {
+        match self {
+            Self::Forward(Forwarding { plan: Plan::Pass(_), .. }) => Outcome::Bypass,
+            Self::Forward(_) | Self::Load { .. } => Outcome::Miss,
+        }
+    }
+
     pub fn relay(&mut self, interim: Interim) {
         let (Self::Load { inbound, .. } | Self::Forward(Forwarding { inbound, .. })) = self;
         inbound.head.interim = Some(interim);
@@ -241,7 +249,8 @@ impl Cache {
     pub fn record_of_pending(&self, pending: &PendingRequest) -> RequestRecord {
         let head = pending.head();
         let (key, details) = (Some(head.key.hash()), RequestDetails::copy_of(head));
-        RequestRecord { key, details, ..RequestRecord::unanswered(self.clock.now()) }
+        let site = answer::site_of(head);
+        RequestRecord { site, key, details, ..RequestRecord::unanswered(self.clock.now()) }
     }
 
     /// Looks a request up, in memory and among `loaded`, and decides.

@@ -17,6 +17,9 @@ use crate::reason::Reason;
 use crate::request::details::RequestDetails;
 use process::timestamp::Timestamp;
 
+/// Stands for a status where the client left before there was one, as nginx has it.
+pub const CLIENT_LEFT: u16 = 499;
+
 /// What became of one request. The cache makes it with the response; the front completes it when
 /// the last byte has left, or the client has.
 #[derive(Clone, Debug)]
@@ -85,9 +88,9 @@ impl RequestRecord {
         }
     }
 
-    /// Returns the status code; 499 where the client left before there was one, as nginx does.
+    /// Returns the status code, or [`CLIENT_LEFT`].
     pub fn status_code(&self) -> u16 {
-        self.status.map_or(499, |status| status.as_u16())
+        self.status.map_or(CLIENT_LEFT, |status| status.as_u16())
     }
 
     /// Returns what is known of the exchange with the origin, where there was one.

@@ -30,7 +30,7 @@ impl ForwardedRequest {
     pub(super) fn end(&self, record: &RequestRecord) {
         let (live, now) = (&self.front.live, self.front.cache.now());
         let Some(outcome) = record.outcome else { return };
-        for metrics in self.front.metrics_of(record) {
+        for metrics in self.front.metrics_of(record.listener, record.site) {
             metrics.moved(outcome, record.sent, record.received.bytes());
             metrics.end(outcome, self.begun.elapsed());
         }

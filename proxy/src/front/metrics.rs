@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::cache::outcome::Outcome;
+use crate::cache::record::CLIENT_LEFT;
 use crate::metrics::family::{Family, Sample};
 use process::metrics::{Counter, Histogram, Sharded};
 
@@ -65,7 +66,16 @@ impl RequestMetrics {
 
     /// Counts a request, and the bytes of its response's content.
     pub fn count(&self, outcome: Outcome, status: StatusCode, content: u64) {
-        let code = CODES.iter().position(|code| *code == status.as_u16()).unwrap_or(CODES.len());
+        self.add(outcome, status.as_u16(), content);
+    }
+
+    /// Counts a request whose client left before there was a response.
+    pub fn count_unanswered(&self, outcome: Outcome) {
+        self.add(outcome, CLIENT_LEFT, 0);
+    }
+
+    fn add(&self, outcome: Outcome, status: u16, content: u64) {
+        let code = CODES.iter().position(|code| *code == status).unwrap_or(CODES.len());
         let Some(counts) = self.counts.own().0.get(outcome as usize) else { return };
         if let Some(count) = counts.codes.get(code) {
             count.fetch_add(1, Ordering::Relaxed);
@@ -146,9 +156,34 @@ impl RequestMetrics {
 }
 
 /// The status codes that have a label of their own; the most frequent come first.
-const CODES: [u16; 26] = [
-    200, 304, 404, 206, 301, 302, 307, 308, 204, 201, 303, 400, 401, 403, 405, 410, 412, 413, 414,
-    416, 429, 500, 502, 503, 504, 101,
+const CODES: [u16; 27] = [
+    200,
+    304,
+    404,
+    206,
+    301,
+    302,
+    307,
+    308,
+    204,
+    201,
+    303,
+    400,
+    401,
+    403,
+    405,
+    410,
+    412,
+    413,
+    414,
+    416,
+    429,
+    500,
+    502,
+    503,
+    504,
+    101,
+    CLIENT_LEFT,
 ];
 
 /// Returns the families of the requests of all listeners, with the names of these.

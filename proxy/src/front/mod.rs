@@ -9,6 +9,7 @@ pub mod record_sinks;
 pub mod recorded_body;
 mod ruled_bytes;
 mod site_requests;
+mod unanswered;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use self::record_sinks::RecordSinks;
 use self::recorded_body::{Ending, RecordedBody};
 use self::ruled_bytes::RuledBytes;
 use self::site_requests::SiteRequests;
+use self::unanswered::UnansweredRequest;
 use crate::cache::answer::Answer;
 use crate::cache::outcome::Outcome;
 use crate::cache::record::RequestRecord;
@@ -37,7 +39,7 @@ use crate::listener::rules::ConnectionRules;
 use crate::listener::service::{Caller, Handler, Reply};
 use crate::live::Live;
 use crate::live::urls::UrlRequest;
-use crate::policy::LiveSettings;
+use crate::policy::{LiveSettings, SiteId};
 use crate::purge::access;
 use crate::purge::endpoint::{PURGE, PurgeEndpoint};
 use crate::purge::metrics::Source;
@@ -161,10 +163,9 @@ impl Front {
                 let busy = caller.busy();
                 Reply::Later(Box::pin(async move {
                     let forwarded = ForwardedRequest::begin(&front, pending.head());
-                    let unanswered =
-                        front.unanswered(front.cache.record_of_pending(&pending), &peer);
+                    let unanswered = UnansweredRequest::begin(&front, &pending, &peer);
                     let answer = front.cache.finish(pending, busy).await;
-                    unanswered.cancel();
+                    unanswered.answered();
                     front.deliver_forwarded(answer, &peer, Some(forwarded))
                 }))
             }
@@ -208,7 +209,7 @@ impl Front {
         let content = http_body::Body::size_hint(response.body()).exact();
         let content = content.filter(|_| !is_forwarded).unwrap_or(0);
         let awaited = record.origin.and(record.first_byte);
-        for metrics in self.metrics_of(record) {
+        for metrics in self.metrics_of(record.listener, record.site) {
             metrics.count(outcome, response.status(), content);
             if let Some(duration) = awaited {
                 metrics.time(outcome, duration);
@@ -223,9 +224,13 @@ impl Front {
     }
 
     /// Returns the metrics that a request is counted in.
-    fn metrics_of(&self, record: &RequestRecord) -> impl Iterator<Item = &RequestMetrics> {
-        let listener = record.listener.and_then(|listener| self.metrics.of(listener));
-        let site = record.site.and_then(|site| self.sites.of(site));
+    fn metrics_of(
+        &self,
+        listener: Option<ListenerId>,
+        site: Option<SiteId>,
+    ) -> impl Iterator<Item = &RequestMetrics> {
+        let listener = listener.and_then(|listener| self.metrics.of(listener));
+        let site = site.and_then(|site| self.sites.of(site));
         listener.into_iter().chain(site)
     }
 
@@ -243,12 +248,6 @@ impl Front {
             origin: Duration::ZERO,
         };
         self.live.urls.note(request, self.cache.now());
-    }
-
-    /// Has a request recorded though its client leaves before there is a response.
-    fn unanswered(&self, record: RequestRecord, peer: &Peer) -> Ending {
-        let record = RequestRecord { listener: peer.listener, ..record };
-        Ending::new(record, self.records.local(), None, None)
     }
 
     /// Returns whether the request is a purge. Where purging is on, other caches' methods for it

@@ -86,9 +86,17 @@ async fn the_end_of_the_only_client_cancels_its_fetch() {
     let client = proxy.begin("/a", &[]).await;
     origin.seen("/a", 2).await;
     proxy.advance(2);
+    let shown = async || proxy.ask_admin("GET", "/metrics", &[], "").await.text().to_owned();
+    assert!(!shown().await.contains("code=\"499\""));
     drop(client);
     until_idle(&proxy).await;
     assert_eq!(fetcher.metrics().cancelled.value(), 1);
+    let left = "cache=\"miss\",code=\"499\"} 1\n";
+    in_time("the request to be counted", async { while !shown().await.contains(left) {} }).await;
+    let snapshot = proxy.ask_admin("GET", "/api/v1/stats", &[], "").await;
+    let requests = snapshot.json()["requests"].as_object().unwrap().clone();
+    let all: u64 = requests.values().filter_map(serde_json::Value::as_u64).sum();
+    assert_eq!(all, 2, "{requests:?}");
 
     let client = proxy.begin("/a", &[]).await;
     origin.seen("/a", 3).await;
