@@ -20,7 +20,6 @@ use crate::cache::answer::Answer;
 use crate::cache::decision::{Decision, Plan};
 use crate::cache::explanation::{self, CacheExplanation};
 use crate::cache::outcome::Outcome;
-use crate::cache::record::RequestRecord;
 use crate::client::peer::ListenerId;
 use crate::front::Front;
 use crate::reason::Reason;
@@ -33,10 +32,11 @@ pub async fn answer(front: &Arc<Front>, question: &ExplainQuestion) -> Result<Va
     let head = question.head(front.cache.seed(), Arc::clone(&settings))?;
     let before = head.clone();
     let explained = explanation::explain(&front.cache, head).await;
-    let fetched = if question.fetch {
-        fetched(explanation::fetch(&front.cache, &explained).await).await
-    } else {
-        None
+    let answer =
+        if question.fetch { explanation::fetch(&front.cache, &explained).await } else { None };
+    let fetched = match answer {
+        Some(answer) => Some(fetched(front, answer, before.clone()).await),
+        None => None,
     };
     let last_purge = last_purge::find(front, &explained).await;
     let listener = before.peer.listener.and_then(|id: ListenerId| id.of(&settings.listen));
@@ -66,12 +66,16 @@ pub async fn answer(front: &Arc<Front>, question: &ExplainQuestion) -> Result<Va
 }
 
 struct FetchTrial {
-    record: RequestRecord,
+    is_stored: bool,
+    /// Why it was not.
+    reason: Option<Reason>,
     document: Value,
 }
 
-async fn fetched(answer: Option<Answer>) -> Option<FetchTrial> {
-    let Answer { response, record } = answer?;
+/// Reads a response to its end, and looks whether `head` finds it stored: the content may have been
+/// too long, or have broken off.
+async fn fetched(front: &Arc<Front>, answer: Answer, head: RequestHead) -> FetchTrial {
+    let Answer { response, record } = answer;
     let (parts, body) = response.into_parts();
     let mut body = std::pin::pin!(body);
     let (mut bytes, mut broken) = (0, None);
@@ -83,9 +87,12 @@ async fn fetched(answer: Option<Answer>) -> Option<FetchTrial> {
             Err(error) => broken = Some(error.reason()),
         }
     }
-    let reason = broken.or_else(|| record.cache_status.as_ref()?.detail());
-    let is_stored = broken.is_none()
+    let is_wanted = broken.is_none()
         && matches!(record.outcome, Some(Outcome::Miss | Outcome::Revalidated | Outcome::Hit));
+    let after = explanation::explain(&front.cache, head).await.decision;
+    let is_stored = is_wanted && after.as_ref().is_some_and(finds);
+    let reason = broken.or_else(|| record.cache_status.as_ref()?.detail());
+    let reason = reason.or_else(|| known(after.as_ref()).filter(|_| !is_stored));
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let document = json!({
         "is_stored": is_stored,
@@ -96,7 +103,25 @@ async fn fetched(answer: Option<Answer>) -> Option<FetchTrial> {
         "reason": reason.map(Reason::as_str),
         "cause": reason.map(Reason::cause),
     });
-    Some(FetchTrial { record, document })
+    FetchTrial { is_stored, reason, document }
+}
+
+/// Returns whether there is a stored response that the request selects.
+const fn finds(decision: &Decision) -> bool {
+    match decision {
+        Decision::Hit(_) | Decision::HitStale(_) | Decision::HitAccepted(_) => true,
+        Decision::Forward(_, Plan::Fetch(stale)) => stale.is_some(),
+        Decision::Forward(_, Plan::FetchUncollapsed(_) | Plan::Pass(_))
+        | Decision::Unsatisfiable => false,
+    }
+}
+
+/// Returns why it is known that no response to the request may be stored.
+fn known(decision: Option<&Decision>) -> Option<Reason> {
+    match decision? {
+        Decision::Forward(_, Plan::FetchUncollapsed(why) | Plan::Pass(why)) => Some(why.reason()),
+        _ => None,
+    }
 }
 
 /// The rules that the request matches, in the order in which they decide.
@@ -163,17 +188,10 @@ fn verdict(explained: &CacheExplanation, fetched: Option<&FetchTrial>) -> Value 
         Some(Decision::Forward(_, Plan::FetchUncollapsed(_) | Plan::Pass(_))) => "bypass",
         Some(Decision::Unsatisfiable) | None => "answered here",
     };
-    let known = match &explained.decision {
-        Some(Decision::Forward(_, Plan::FetchUncollapsed(why) | Plan::Pass(why))) => {
-            Some(why.reason())
-        }
-        _ => explained.own_answer.map(|(_, reason)| reason),
-    };
-    let of_fetch =
-        fetched.map(|it| it.document.get("is_stored").and_then(Value::as_bool) == Some(true));
-    let of_fetch_reason = fetched
-        .and_then(|it| it.record.cache_status.as_ref()?.detail())
-        .filter(|_| of_fetch == Some(false));
+    let known = known(explained.decision.as_ref())
+        .or_else(|| explained.own_answer.map(|(_, reason)| reason));
+    let of_fetch = fetched.map(|it| it.is_stored);
+    let of_fetch_reason = fetched.and_then(|it| it.reason).filter(|_| of_fetch == Some(false));
     let is_cacheable = match (decided, of_fetch) {
         ("hit" | "stale" | "validation", _) => Some(true),
         ("bypass", Some(is_stored)) => Some(is_stored),

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::origin::{Origin, cacheable, ok};
+use crate::support::origin::{Origin, Reply, cacheable, ok};
+use crate::support::proxy::Proxy;
 use crate::support::reloading::Reloading;
 
 async fn explain(reloading: &Reloading, question: Value) -> Value {
@@ -125,4 +126,19 @@ async fn it_names_the_reason_and_the_settings_that_would_help() {
     let wrong = reloading.proxy.ask_admin("POST", "/api/v1/explain", &[], r#"{"url":"/p"}"#).await;
     assert_eq!(wrong.status(), 422);
     assert!(wrong.json()["detail"].as_str().unwrap().contains("no host"), "{}", wrong.text());
+}
+
+#[tokio::test]
+async fn a_response_that_turns_out_to_be_too_long_is_not_cacheable() {
+    let origin = Origin::start().await;
+    let head = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n";
+    let content = format!("20000\r\n{}\r\n0\r\n\r\n", "x".repeat(0x20000));
+    origin.on("/p", Reply::bytes(format!("{head}{content}")));
+    let proxy = Proxy::start_with(&origin, |config| config.storage.memory.max_object = 64 << 10);
+    let question = json!({"url": "http://h/p", "fetch": true}).to_string();
+    let fields = [("content-type", "application/json")];
+    let answer = proxy.ask_admin("POST", "/api/v1/explain", &fields, &question).await;
+    let fetched: Value = answer.json();
+    assert_eq!(fetched["store"]["bytes"], 0x20000, "{fetched}");
+    assert_eq!(outcome(&fetched), ("miss", Some(false), Some("too_large")));
 }
