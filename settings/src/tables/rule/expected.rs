@@ -12,6 +12,8 @@ pub enum Expected {
     Present,
     /// `""`: it is not there.
     Absent,
+    /// Any value that begins so: `"a*"`, of fields of responses only.
+    Beginning(String),
 }
 
 impl Expected {
@@ -21,6 +23,7 @@ impl Expected {
             Self::Value(wanted) => value == Some(wanted.as_bytes()),
             Self::Present => value.is_some(),
             Self::Absent => value.is_none(),
+            Self::Beginning(wanted) => value.is_some_and(|it| it.starts_with(wanted.as_bytes())),
         }
     }
 
@@ -31,6 +34,19 @@ impl Expected {
             text => Self::Value(text.to_owned()),
         }
     }
+}
+
+/// Reads one value, or a list of alternatives, of which those with a star at the end stand for all
+/// that begin so.
+pub(super) fn expected_or_beginning(node: &Node) -> Result<Vec<Expected>, Fault> {
+    let widened = |one: Expected| match one {
+        Expected::Value(text) => match text.strip_suffix('*') {
+            Some(beginning) => Expected::Beginning(beginning.to_owned()),
+            None => Expected::Value(text),
+        },
+        other => other,
+    };
+    Ok(expected(node)?.into_iter().map(widened).collect())
 }
 
 /// Reads one value, or a list of alternatives.

@@ -2,7 +2,7 @@
 
 use http::{HeaderName, StatusCode};
 
-use super::expected::{Expected, expected};
+use super::expected::{Expected, expected_or_beginning};
 use crate::table::Table;
 use crate::tree::{Node, Value};
 use crate::value::{Fault, StatusRange, parsed, status_range, text};
@@ -14,7 +14,8 @@ pub struct ResponseMatch {
     pub statuses: Vec<StatusRange>,
     /// `content_type`: media types without parameters, in small letters; `text/*` is all of a kind.
     pub content_types: Vec<String>,
-    /// `response_header`: fields by their names. Of several lines, each counts.
+    /// `response_header`: fields by their names, values also by how they begin. Of several lines,
+    /// each counts.
     pub fields: Vec<(HeaderName, Vec<Expected>)>,
 }
 
@@ -62,7 +63,7 @@ impl ResponseMatch {
         table.read_one_or_more("status", status, &mut self.statuses);
         table.read_one_or_more("content_type", parsed(content_type), &mut self.content_types);
         let mut fields = Vec::new();
-        table.read_map("response_header", expected, &mut fields);
+        table.read_map("response_header", expected_or_beginning, &mut fields);
         for (name, expected) in fields {
             match name.parse() {
                 Ok(name) => self.fields.push((name, expected)),
@@ -144,6 +145,9 @@ mod tests {
         fields.append(&name, HeaderValue::from_static("a"));
         fields.append(&name, HeaderValue::from_static("b"));
         assert!(matches(Expected::Value("b".to_owned()), &fields));
+        fields.append(&name, HeaderValue::from_static("cde"));
+        let begins = |text: &str| Expected::Beginning(text.to_owned());
+        assert!(matches(begins("cd"), &fields) && !matches(begins("de"), &fields));
         assert!(matches(Expected::Present, &fields) && !matches(Expected::Absent, &fields));
     }
 }
