@@ -17,6 +17,8 @@ pub(crate) struct VclConditions {
     pub(crate) cookies: Vec<String>,
     /// VCL looks at more of the cookies than their names.
     pub(crate) is_of_values: bool,
+    /// How they differ from what VCL says.
+    pub(crate) nearly: Option<&'static str>,
 }
 
 pub(crate) type Guard = Vec<VclConditions>;
@@ -42,6 +44,10 @@ impl VclConditions {
         Self { cookies, is_of_values, ..Self::default() }
     }
 
+    pub(crate) fn nearly(self, how: Option<&'static str>) -> Self {
+        Self { nearly: self.nearly.or(how), ..self }
+    }
+
     pub(crate) fn is_always(&self) -> bool {
         *self == Self::default()
     }
@@ -56,8 +62,21 @@ impl VclConditions {
         self.not.as_deref().filter(|_| self.fields() == 1)
     }
 
+    /// Returns whether they are about methods alone.
+    pub(crate) fn is_of_methods(&self) -> bool {
+        let own = self.only_not().unwrap_or(self);
+        own.only_list("method").is_some()
+    }
+
+    /// Returns the one name in a map that has to be there, if there is nothing else.
+    pub(crate) fn only_present(&self, key: &str) -> Option<&str> {
+        let name = self.only_name(key)?;
+        let values = self.maps.get(key)?.get(name)?;
+        (values.as_slice() == ["*"]).then_some(name)
+    }
+
     /// Returns the one name in a map, if there is nothing else.
-    pub(crate) fn only_name(&self, key: &str) -> Option<&str> {
+    fn only_name(&self, key: &str) -> Option<&str> {
         let entries = self.maps.get(key)?;
         let (name, _) = entries.first_key_value()?;
         (self.fields() == 1).then_some(name)
@@ -112,12 +131,19 @@ impl VclConditions {
             return Err("two conditions on cookies".to_owned());
         }
         both.is_of_values |= other.is_of_values;
+        both.nearly = self.nearly.or(other.nearly);
         both.cookies.extend(other.cookies.iter().filter(|it| !self.cookies.contains(it)).cloned());
         Ok(both)
     }
 
     /// Returns one that holds where either does, if there is one.
     fn or(&self, other: &Self) -> Result<Self, Obstacle> {
+        let exact = |one: &Self| Self { nearly: None, ..one.clone() };
+        let either = exact(self).or_exactly(&exact(other))?;
+        Ok(either.nearly(self.nearly).nearly(other.nearly))
+    }
+
+    fn or_exactly(&self, other: &Self) -> Result<Self, Obstacle> {
         let obstacle =
             || "\"neither this nor that\" takes one kind of condition in a rule".to_owned();
         if self == other {
@@ -156,6 +182,11 @@ impl VclConditions {
 
     /// Returns what holds where these do not.
     fn negated(&self) -> Result<Self, Obstacle> {
+        let exact = Self { nearly: None, ..self.clone() };
+        Ok(exact.negated_exactly()?.nearly(self.nearly))
+    }
+
+    fn negated_exactly(&self) -> Result<Self, Obstacle> {
         if let Some(inner) = self.only_not() {
             return Ok(inner.clone());
         }

@@ -9,13 +9,21 @@ use crate::toml;
 
 pub(crate) const COOKIE: &str = "req.http.cookie";
 
-/// Returns whether a statement is about the request's cookies, or ends the subroutine.
+/// Returns whether a statement has the request passed.
+pub(crate) fn is_pass(statement: &VclStatement) -> bool {
+    let is_pass = |action: &str| ["pass", "pipe"].contains(&action);
+    matches!(&statement.action, VclAction::Return { action, .. } if is_pass(action))
+}
+
+/// Returns whether a statement is about the request's cookies, or looks up or passes the request.
 pub(crate) fn is_about(statement: &VclStatement) -> bool {
     let is_cookie = |name: &str| name.eq_ignore_ascii_case(COOKIE);
     match &statement.action {
         VclAction::Set { target, .. } | VclAction::Unset(target) => is_cookie(target),
         VclAction::Invoke { function, .. } => function.starts_with("cookie."),
-        VclAction::Return { .. } => true,
+        VclAction::Return { action, .. } => {
+            is_pass(statement) || ["hash", "lookup", ""].contains(&action.as_str())
+        }
         _ => false,
     }
 }

@@ -19,8 +19,21 @@ pub(crate) struct ConfigDraft {
     pub(crate) directed: Vec<DraftRule>,
     pub(crate) received: Vec<DraftRule>,
     pub(crate) remarks: Vec<Remark>,
+    /// Statements that end VCL's subroutine, but not the list of rules: with each, the number of
+    /// rules for requests before it.
+    pub(crate) unended: Vec<(usize, String, usize)>,
+    pub(crate) overrides: Overrides,
     /// Statements that were looked at; some are called several times.
     pub(crate) steps: usize,
+}
+
+/// The lines where VCL stores what the response would have kept out.
+#[derive(Debug, Default)]
+pub(crate) struct Overrides {
+    /// `set beresp.ttl`.
+    pub(crate) lifetimes: Vec<usize>,
+    /// `unset beresp.http.Set-Cookie`.
+    pub(crate) cookies: Vec<usize>,
 }
 
 /// Settings that hold for everything.
@@ -58,6 +71,8 @@ pub(crate) struct DraftRule {
     pub(crate) conditions: VclConditions,
     /// Keys and TOML.
     pub(crate) settings: Vec<(String, String)>,
+    /// It does no more than end the list, for requests that are built in to bypass the cache.
+    pub(crate) is_end: bool,
 }
 
 /// The statements of one block under one guard.
@@ -101,14 +116,27 @@ impl ConfigDraft {
         for conditions in guard {
             if let Some(why) = needless(conditions, &settings) {
                 fate = StatementFate::BuiltIn(why.to_owned());
+                if conditions.is_of_methods() {
+                    let settings = vec![("last".to_owned(), "true".to_owned())];
+                    let conditions = conditions.clone();
+                    rules.push(DraftRule { line, conditions, settings, is_end: true });
+                } else {
+                    self.unended(&statements);
+                }
                 continue;
             }
             let mut conditions = conditions.clone();
+            if let (Some(how), StatementFate::Translated) = (conditions.nearly.take(), &fate) {
+                fate = StatementFate::Differs(how.to_owned());
+            }
             let cookies = std::mem::take(&mut conditions.cookies);
             let is_of_values = std::mem::take(&mut conditions.is_of_values);
             let mut settings = settings.clone();
             if !cookies.is_empty() {
-                let is_bypass = settings.iter().all(|(key, _)| key == "bypass");
+                let is_bypass = is_bypass(&settings);
+                if is_bypass {
+                    self.unended(&statements);
+                }
                 match cookies.as_slice() {
                     _ if is_bypass && conditions.is_always() => {
                         add(&mut self.general.cookie_bypass, &cookies);
@@ -137,12 +165,18 @@ impl ConfigDraft {
                     }
                 }
             }
-            rules.push(DraftRule { line, conditions, settings });
+            rules.push(DraftRule { line, conditions, settings, is_end: false });
         }
         for (line, text) in statements {
             self.note(line, &text, fate.clone());
         }
         rules
+    }
+
+    /// Notes statements that end VCL's subroutine, while later rules go on to be looked at.
+    pub(crate) fn unended(&mut self, statements: &[(usize, String)]) {
+        let before = self.received.len();
+        self.unended.extend(statements.iter().map(|(line, text)| (*line, text.clone(), before)));
     }
 }
 
@@ -168,27 +202,27 @@ fn cookies_fate(cookies: &[String], is_of_values: bool) -> StatementFate {
 
 /// Says why a rule would change nothing.
 fn needless(conditions: &VclConditions, settings: &[(String, String)]) -> Option<&'static str> {
-    let is_bypass = matches!(settings, [(key, _)] if key == "bypass");
-    if !is_bypass {
+    if !is_bypass(settings) {
         return None;
     }
-    match conditions.only_name("header") {
-        Some("authorization") => {
-            return Some(
-                "responses to requests with Authorization are not stored unless they say so",
-            );
-        }
+    match conditions.only_present("header") {
         Some("cookie") => return Some("cookies that no list names bypass the cache: [cookies]"),
         Some("upgrade") => return Some("WebSockets are tunnelled"),
         _ => {}
     }
-    let has_get = |methods: &[String]| methods.iter().any(|method| method == "GET");
+    let has_get = |methods: &[String]| methods.iter().any(|it| it == "GET" || it == "HEAD");
     let is_of_others = conditions.only_list("method").is_some_and(|methods| !has_get(methods));
     let not = conditions.only_not().and_then(|not| not.only_list("method"));
     if is_of_others || not.is_some_and(has_get) {
         return Some("other methods are forwarded, and invalidate their URL");
     }
     None
+}
+
+/// Returns whether settings are those of a `pass`, and no others.
+fn is_bypass(settings: &[(String, String)]) -> bool {
+    settings.iter().all(|(key, _)| key == "bypass" || key == "last")
+        && settings.iter().any(|(key, _)| key == "bypass")
 }
 
 /// Adds items that are not there yet.

@@ -2,14 +2,18 @@
 
 use crate::backends::duration;
 use crate::conditions::{Guard, all, always, is_always, negated};
-use crate::draft::{ConfigDraft, DraftRule, PendingRule};
+use crate::draft::{ConfigDraft, DraftRule, Overrides, PendingRule};
 use crate::guard::guard;
+use crate::protected;
 use crate::receive::not_translated;
 use crate::remark::StatementFate;
 use crate::syntax::{VclAction, VclBranch, VclExpression, VclFile, VclStatement};
 use crate::toml;
 
 pub(crate) fn read(file: &VclFile, draft: &mut ConfigDraft) {
+    for subroutine in &file.subroutines {
+        note_overrides(&subroutine.body, &mut draft.overrides);
+    }
     let (mut fetched, mut delivered) = (Vec::new(), Vec::new());
     for subroutine in &file.subroutines {
         match subroutine.name.as_str() {
@@ -64,6 +68,28 @@ fn block(
     rules.extend(draft.rules_of(pending, &guard));
 }
 
+fn note_overrides(body: &[VclStatement], overrides: &mut Overrides) {
+    let is_uncacheable = body.iter().any(says_uncacheable);
+    for statement in body {
+        match &statement.action {
+            VclAction::If(branches) => {
+                for branch in branches {
+                    note_overrides(&branch.body, overrides);
+                }
+            }
+            VclAction::Set { target, .. }
+                if target.eq_ignore_ascii_case("beresp.ttl") && !is_uncacheable =>
+            {
+                overrides.lifetimes.push(statement.line);
+            }
+            VclAction::Unset(target) if target.eq_ignore_ascii_case("beresp.http.set-cookie") => {
+                overrides.cookies.push(statement.line);
+            }
+            _ => {}
+        }
+    }
+}
+
 fn says_uncacheable(statement: &VclStatement) -> bool {
     match &statement.action {
         VclAction::Set { target, .. } => target == "beresp.uncacheable",
@@ -88,13 +114,23 @@ fn chain(
     let mut after = outer.clone();
     let mut found: Vec<Vec<DraftRule>> = Vec::new();
     for (place, branch) in branches.iter().enumerate() {
-        if let Some(why) = built_in(branch) {
+        let left = match (&branch.condition, end_of_keeping_out(branch)) {
+            (Some(condition), Some(end)) => protected::without(condition, &draft.overrides, end),
+            (condition, _) => condition.clone(),
+        };
+        let why = match &branch.condition {
+            Some(_) if left.is_none() => Some(
+                "what the response forbids is not stored, and remembered for cache.uncacheable_for",
+            ),
+            _ => built_in(branch),
+        };
+        if let Some(why) = why {
             for leaf in branch.body.iter().flat_map(VclStatement::leaves) {
                 draft.built_in(leaf.line, &leaf.text, why);
             }
             continue;
         }
-        let own = match &branch.condition {
+        let own = match &left {
             Some(condition) => guard(condition, &draft.networks),
             None => Ok(always()),
         };
@@ -154,12 +190,8 @@ fn sets_all_of(other: &VclBranch, branch: &VclBranch) -> bool {
     }
 }
 
-/// Says why a branch changes nothing: the cache does it by itself.
-fn built_in(branch: &VclBranch) -> Option<&'static str> {
-    let variables = branch.condition.as_ref()?.variables();
-    let is_about = |names: &[&str]| {
-        !variables.is_empty() && variables.iter().all(|name| names.contains(&name.as_str()))
-    };
+/// Returns the last line of a branch that does nothing but keep responses out of the cache.
+fn end_of_keeping_out(branch: &VclBranch) -> Option<usize> {
     let leaves: Vec<_> = branch.body.iter().flat_map(VclStatement::leaves).collect();
     let forbids = |leaf: &&VclStatement| match &leaf.action {
         VclAction::Set { target, .. } => {
@@ -168,12 +200,15 @@ fn built_in(branch: &VclBranch) -> Option<&'static str> {
         VclAction::Return { .. } => true,
         _ => false,
     };
-    if is_about(PROTECTED) && leaves.iter().all(forbids) && branch.body.iter().any(says_uncacheable)
-    {
-        return Some(
-            "what the response forbids is not stored, and remembered for cache.uncacheable_for",
-        );
-    }
+    let is_meant = leaves.iter().all(forbids) && branch.body.iter().any(says_uncacheable);
+    let end = leaves.iter().map(|leaf| leaf.line).max();
+    end.filter(|_| is_meant)
+}
+
+/// Says why a branch changes nothing: the cache does it by itself.
+fn built_in(branch: &VclBranch) -> Option<&'static str> {
+    let variables = branch.condition.as_ref()?.variables();
+    let leaves: Vec<_> = branch.body.iter().flat_map(VclStatement::leaves).collect();
     let is_shown = |leaf: &&VclStatement| match &leaf.action {
         VclAction::Set { target, .. } => {
             target.to_ascii_lowercase().starts_with("resp.http.x-cache")
@@ -186,8 +221,14 @@ fn built_in(branch: &VclBranch) -> Option<&'static str> {
     {
         return Some("Cache-Status says it");
     }
-    let is_of_edge_side = |name: &String| name.contains("surrogate-control");
-    if variables.iter().any(is_of_edge_side) {
+    let is_of_edge_side = |leaf: &&VclStatement| match &leaf.action {
+        VclAction::Set { target, .. } => target == "beresp.do_esi",
+        VclAction::Unset(target) => target.eq_ignore_ascii_case("beresp.http.surrogate-control"),
+        _ => false,
+    };
+    if variables.iter().any(|name| name.contains("surrogate-control"))
+        && leaves.iter().all(is_of_edge_side)
+    {
         return Some("Surrogate-Control is read, and there is no ESI");
     }
     None
@@ -212,6 +253,10 @@ fn leaf(
             }
         }
         VclAction::Unset(target) => match field(&target.to_ascii_lowercase()) {
+            Some("set-cookie") if target.to_ascii_lowercase().starts_with("resp.") => {
+                let why = "`set_cookie = \"strip\"` would have these responses stored as well";
+                draft.not_translated(line, text, why);
+            }
             Some("set-cookie") => pending.does(statement, "set_cookie", "\"strip\"".to_owned()),
             Some("cache-control" | "expires" | "pragma") => draft.built_in(
                 line,
@@ -371,17 +416,6 @@ fn is_redirect(target: &str) -> bool {
         .iter()
         .any(|name| target.eq_ignore_ascii_case(name))
 }
-
-/// What VCL's own `vcl_backend_response` looks at.
-const PROTECTED: &[&str] = &[
-    "beresp.ttl",
-    "beresp.http.set-cookie",
-    "beresp.http.vary",
-    "beresp.http.cache-control",
-    "beresp.http.pragma",
-    "beresp.http.surrogate-control",
-    "bereq.uncacheable",
-];
 
 /// Fields that the proxy takes off, or writes itself.
 const SHOWN: &[&str] = &[

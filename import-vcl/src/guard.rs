@@ -6,7 +6,7 @@ use regex_automata::meta::Regex;
 
 use crate::conditions::{Guard, Obstacle, VclConditions, all, always, any, negated};
 use crate::syntax::VclExpression;
-use crate::texts;
+use crate::texts::{self, UrlPlace};
 
 /// Networks by the name of their ACL; `None` where an entry has no equivalent.
 pub(crate) type Networks = BTreeMap<String, Option<Vec<String>>>;
@@ -108,7 +108,8 @@ fn by_text(name: &str, operator: &str, text: &str) -> Result<Guard, Obstacle> {
             if !text.starts_with('/') || text.contains(['?', '*', '{', '}', '#', ' ']) {
                 return Err("the path with its query, as a whole".to_owned());
             }
-            Ok(vec![VclConditions::list("path", equal())])
+            let how = Some("with any query");
+            Ok(vec![VclConditions::list("path", equal()).nearly(how)])
         }
         "req.http.host" | "bereq.http.host" => {
             let hosts = if is_pattern { texts::hosts(text) } else { Some(equal()) };
@@ -126,6 +127,15 @@ fn by_text(name: &str, operator: &str, text: &str) -> Result<Guard, Obstacle> {
             Ok(vec![VclConditions::of_cookies(names, is_of_values)])
         }
         "beresp.http.content-type" | "resp.http.content-type" => content_types(is_pattern, text),
+        "beresp.http.set-cookie" | "resp.http.set-cookie" if is_pattern => {
+            let names = texts::names(text).ok_or("no names of cookies were found in it")?;
+            let begins = |name: &String| match name.strip_suffix('*') {
+                Some(_) => name.clone(),
+                None => format!("{name}=*"),
+            };
+            let values = names.iter().map(begins).collect();
+            Ok(vec![VclConditions::entry("response_header", "set-cookie", values)])
+        }
         "req.http.upgrade" => {
             Ok(vec![VclConditions::entry("header", "upgrade", vec!["*".to_owned()])])
         }
@@ -135,6 +145,9 @@ fn by_text(name: &str, operator: &str, text: &str) -> Result<Guard, Obstacle> {
             let values = values.ok_or_else(|| {
                 format!("`{field}` is compared as a whole: no list of values says the same")
             })?;
+            if values.iter().any(|value| value.ends_with('*')) {
+                return Err("a star stands for other values in a rule".to_owned());
+            }
             Ok(vec![VclConditions::entry(key, &field, values)])
         }
     }
@@ -156,31 +169,108 @@ fn field(name: &str) -> Option<(&'static str, String)> {
     None
 }
 
+/// Reads an expression on path and query. What rules can say of queries is which parameters are
+/// there: a word that may be in either is sought in the path, and among their names.
 fn by_url(regex: &str) -> Result<Guard, Obstacle> {
-    let mut path = regex;
-    for ending in QUERY_ENDINGS {
-        if let Some(before) = path.strip_suffix(ending) {
-            path = before;
-            break;
-        }
+    let (flag, bare) = match regex.strip_prefix("(?i)") {
+        Some(bare) => ("(?i)", bare),
+        None => ("", regex),
+    };
+    let (mut paths, mut parameters, mut nearly) = (Vec::new(), Vec::new(), None);
+    for part in texts::alternatives(bare) {
+        let UrlPart { path, parameters: own, nearly: how } = url_part(part)?;
+        paths.extend(path);
+        parameters.extend(own);
+        nearly = nearly.or(how);
     }
-    let is_shortened = path.len() < regex.len();
+    if !flag.is_empty() && !parameters.is_empty() {
+        nearly = nearly.or(Some("parameters are compared with their capitals"));
+    }
+    let mut either = Guard::new();
+    if !paths.is_empty() {
+        let regex = if parameters.is_empty() { without_query(bare) } else { paths.join("|") };
+        either = any(either, vec![of_path(&format!("{flag}{regex}"))?.nearly(nearly)])?;
+    }
+    for (name, value) in parameters {
+        let entry = VclConditions::entry("query", &name, vec![value]);
+        either = any(either, vec![entry.nearly(nearly)])?;
+    }
+    Ok(either)
+}
+
+/// One alternative of an expression on a URL.
+#[derive(Default)]
+struct UrlPart {
+    /// The expression, where it is sought in the path.
+    path: Option<String>,
+    /// Names and values.
+    parameters: Vec<(String, String)>,
+    nearly: Option<&'static str>,
+}
+
+fn url_part(regex: &str) -> Result<UrlPart, Obstacle> {
+    let together = || "a condition on path and query together".to_owned();
+    let path = without_query(regex);
+    let in_path = UrlPart { path: Some(path.clone()), ..UrlPart::default() };
     if path.contains("\\?") || path.contains("[?") || path.contains("?&]") {
-        let found = texts::parameters(path).ok_or("a condition on path and query together")?;
-        let mut either = Guard::new();
-        for (name, value) in found {
-            either = any(either, vec![VclConditions::entry("query", &name, vec![value])])?;
+        let parameters = texts::parameters(&path).ok_or_else(together)?;
+        return Ok(UrlPart { parameters, ..UrlPart::default() });
+    }
+    let elsewhere = Some("in the path: VCL also finds it in the query");
+    let Some(places) = texts::places(&path) else {
+        if path.contains(['=', '&']) {
+            return Err(together());
         }
-        return Ok(either);
+        let nearly = elsewhere.filter(|_| !path.starts_with('^'));
+        return Ok(UrlPart { nearly, ..in_path });
+    };
+    let is_parameter = |place: &UrlPlace| matches!(place, UrlPlace::Parameter(..));
+    if places.iter().any(is_parameter) && !places.iter().all(is_parameter) {
+        return Err(together());
     }
-    let path = if is_shortened { format!("{path}$") } else { path.to_owned() };
-    if let Some(globs) = texts::globs(&path) {
-        return Ok(vec![VclConditions::list("path", globs)]);
+    let mut part = if places.iter().any(is_parameter) { UrlPart::default() } else { in_path };
+    for place in places {
+        match place {
+            UrlPlace::Parameter(name, value) => {
+                part.parameters.push((name, value));
+                part.nearly = Some("parameters of this very name");
+            }
+            UrlPlace::Word(name) => {
+                part.parameters.push((name, "*".to_owned()));
+                part.nearly = Some(
+                    "in the path, or the name of a parameter: VCL finds it anywhere in the URL",
+                );
+            }
+            UrlPlace::Anywhere => part.nearly = part.nearly.or(elsewhere),
+            UrlPlace::From(sample) if crosses(regex, &sample) => {
+                part.nearly = part.nearly.or(elsewhere);
+            }
+            UrlPlace::From(_) | UrlPlace::End => {}
+        }
     }
-    if path.len() > REGEX_BYTES_MAX || Regex::new(&path).is_err() {
+    Ok(part)
+}
+
+/// Returns whether an expression from the start of the path on goes on in the query: it finds
+/// `sample`, which has a query wherever it leaves open what stands there.
+fn crosses(regex: &str, sample: &str) -> bool {
+    sample.contains('?') && Regex::new(regex).is_ok_and(|regex| regex.is_match(sample))
+}
+
+/// Returns an expression for the path alone.
+fn without_query(regex: &str) -> String {
+    let ending = QUERY_ENDINGS.iter().find_map(|ending| regex.strip_suffix(ending));
+    ending.map_or_else(|| regex.to_owned(), |path| format!("{path}$"))
+}
+
+fn of_path(path: &str) -> Result<VclConditions, Obstacle> {
+    if let Some(globs) = texts::globs(path) {
+        return Ok(VclConditions::list("path", globs));
+    }
+    if path.len() > REGEX_BYTES_MAX || Regex::new(path).is_err() {
         return Err("the expression looks around, or repeats what it found: no linear time".into());
     }
-    Ok(vec![VclConditions::path_regex(path)])
+    Ok(VclConditions::path_regex(path.to_owned()))
 }
 
 fn content_types(is_pattern: bool, text: &str) -> Result<Guard, Obstacle> {

@@ -25,6 +25,7 @@ mod cookies;
 mod purges;
 mod answers;
 mod receive;
+mod protected;
 mod fetched;
 mod render;
 #[cfg(test)]

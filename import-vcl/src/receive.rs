@@ -1,9 +1,9 @@
 //! `vcl_recv` and `vcl_hash`: rules for requests.
 
 use crate::answers;
-use crate::conditions::{Guard, all, always, is_always, negated};
+use crate::conditions::{Guard, VclConditions, all, always, is_always, negated};
 use crate::cookies::{self, CookieTest};
-use crate::draft::{ConfigDraft, PendingRule};
+use crate::draft::{ConfigDraft, DraftRule, PendingRule};
 use crate::guard::guard;
 use crate::purges;
 use crate::query;
@@ -20,6 +20,63 @@ pub(crate) fn read(file: &VclFile, draft: &mut ConfigDraft) {
         }
     }
     draft.directed.reverse(); // the last assignment decides in VCL, the first rule here
+    pass_of_builtin(file, draft);
+    end(draft);
+}
+
+/// Adds what Varnish does where `vcl_recv` comes to its end: it passes what has `Authorization`.
+/// For cookies, `[cookies]` does the same.
+fn pass_of_builtin(file: &VclFile, draft: &mut ConfigDraft) {
+    let own = file.subroutines.iter().rfind(|it| it.name == "vcl_recv");
+    let last = own.and_then(|own| own.body.last()).map(|last| &last.action);
+    let conditions = VclConditions::entry("header", "authorization", vec!["*".to_owned()]);
+    let has_pass = |rule: &DraftRule| {
+        rule.conditions == conditions && rule.settings.iter().any(|(key, _)| key == "bypass")
+    };
+    if file.subroutines.is_empty()
+        || matches!(last, Some(VclAction::Return { .. }))
+        || draft.received.iter().any(has_pass)
+    {
+        return;
+    }
+    let settings = vec![("bypass".to_owned(), "true".to_owned())];
+    draft.received.push(DraftRule { line: 0, conditions, settings, is_end: false });
+}
+
+/// Takes out rules that only end the list where nothing after them would answer or change a
+/// request, and notes what could not end it.
+fn end(draft: &mut ConfigDraft) {
+    let changes = |rule: &DraftRule| {
+        let is_change = |(key, _): &(String, String)| {
+            ["respond", "redirect", "rewrite.path"].contains(&key.as_str())
+                || key.starts_with("request_headers")
+        };
+        rule.settings.iter().any(is_change)
+    };
+    let last = draft.received.iter().rposition(changes);
+    for (line, text, before) in std::mem::take(&mut draft.unended) {
+        if last.is_none_or(|last| last < before) {
+            continue;
+        }
+        for remark in draft.remarks.iter_mut().filter(|it| it.line == line) {
+            let is_it = remark.text == toml::comment(&text);
+            let more = "later answers, rewrites and fields are for these requests, too";
+            remark.fate = match &remark.fate {
+                StatementFate::Translated | StatementFate::BuiltIn(_) if is_it => {
+                    StatementFate::Differs(more.to_owned())
+                }
+                StatementFate::Differs(how) if is_it && !how.ends_with(more) => {
+                    StatementFate::Differs(format!("{how}; {more}"))
+                }
+                fate => fate.clone(),
+            };
+        }
+    }
+    let mut place = 0;
+    draft.received.retain(|rule| {
+        place += 1;
+        !rule.is_end || last.is_some_and(|last| last >= place)
+    });
 }
 
 fn block(file: &VclFile, body: &[VclStatement], at: (&Guard, usize), draft: &mut ConfigDraft) {
@@ -82,8 +139,12 @@ fn conditional(
         }
         return;
     }
-    let is_cookie_test = |branch: &VclBranch| {
-        branch.condition.as_ref().is_none_or(|condition| cookies::test(condition).is_some())
+    let is_cookie_test = |branch: &VclBranch| match &branch.condition {
+        Some(condition) => match cookies::test(condition) {
+            Some(CookieTest::Empty) => !branch.body.iter().any(cookies::is_pass),
+            test => test.is_some(),
+        },
+        None => true,
     };
     if leaves.iter().all(|leaf| cookies::is_about(leaf)) && branches.iter().all(is_cookie_test) {
         for branch in branches {
@@ -108,6 +169,9 @@ fn of_cookies(file: &VclFile, branch: &VclBranch, at: (&Guard, usize), draft: &m
     let mut rest = Vec::new();
     for statement in &branch.body {
         let is_return = matches!(statement.action, VclAction::Return { .. });
+        if cookies::is_pass(statement) {
+            draft.unended(&[(statement.line, statement.text.clone())]);
+        }
         if is_return || test == Some(CookieTest::Empty) {
             for leaf in statement.leaves() {
                 let why =
@@ -184,7 +248,10 @@ fn leaf(
             None => draft.not_translated(line, text, "no equivalent"),
         },
         VclAction::Return { action, arguments } => match action.as_str() {
-            "pass" | "pipe" => at.1.does(statement, "bypass", "true".to_owned()),
+            "pass" | "pipe" => {
+                at.1.does(statement, "bypass", "true".to_owned());
+                at.1.settings.push(("last".to_owned(), "true".to_owned()));
+            }
             "hash" | "lookup" | "" if is_always(at.0) && draft.general.are_others_dropped => {
                 draft.built_in(line, text, "what no rule says otherwise is looked up");
             }

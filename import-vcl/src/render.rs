@@ -145,7 +145,11 @@ fn parts(draft: &ConfigDraft) -> Vec<Part> {
             let is_again = |other: &DraftRule| other.line == rule.line;
             let again = rules.iter().take(place).filter(|it| is_again(it)).count();
             let suffix = if again == 0 { String::new() } else { format!("-{}", again + 1) };
-            parts.push(rule_part(rule, &format!("{phase}-line-{}{suffix}", rule.line)));
+            let name = match rule.line {
+                0 => format!("{phase}-builtin"),
+                line => format!("{phase}-line-{line}{suffix}"),
+            };
+            parts.push(rule_part(rule, &name));
         }
     }
     parts

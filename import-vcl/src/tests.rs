@@ -111,6 +111,7 @@ fn a_condition_that_is_not_translated_takes_its_branches_along() {
            if (req.http.X ~ \"a.c\") { set req.http.Y = \"1\"; }
            elsif (req.url ~ \"^/a/\") { set req.http.Y = \"2\"; }
            else { set req.http.Y = \"3\"; }
+           return (hash);
          }",
     );
     assert!(!config.contains("[[rule]]"), "{config}");
@@ -209,4 +210,195 @@ fn subroutines_that_call_each_other_again_and_again_are_given_up() {
     loaded(&config).unwrap();
     let gives_up = |fate: &StatementFate| matches!(fate, StatementFate::NotTranslated(why) if why.contains("too much"));
     assert!(remarks.iter().any(|remark| gives_up(&remark.fate)));
+}
+
+fn received(body: &str) -> Imported {
+    let origin = "vcl 4.1; backend b { .host = \"127.0.0.1\"; }";
+    imported(&format!("{origin} sub vcl_recv {{ {body} return (hash); }}"))
+}
+
+fn answered(body: &str) -> Imported {
+    let origin = "vcl 4.1; backend b { .host = \"127.0.0.1\"; }";
+    imported(&format!(
+        "{origin}\nsub vcl_backend_response {{\n{body}\n}} sub vcl_recv {{ return (hash); }}"
+    ))
+}
+
+/// The rules alone, without their names.
+fn rules(imported: &Imported) -> String {
+    let (_, rules) = imported.config.split_once("[[rule]]").unwrap_or_default();
+    let lines = rules.lines().filter(|line| !line.starts_with("name =") && !line.is_empty());
+    lines.collect::<Vec<_>>().join("; ").replace("[[rule]]", "--")
+}
+
+fn lost(imported: &Imported) -> usize {
+    let is_lost = |fate: &StatementFate| matches!(fate, StatementFate::NotTranslated(_));
+    imported.remarks.iter().filter(|it| is_lost(&it.fate)).count()
+}
+
+#[test]
+fn a_pass_by_authorization_is_a_rule_and_so_is_that_of_varnish_itself() {
+    for (condition, expected) in [("", "*"), ("!", "")] {
+        let found =
+            received(&format!("if ({condition}req.http.Authorization) {{ return (pass); }}"));
+        let header =
+            format!("header = {{ authorization = \"{expected}\" }}; bypass = true; last = true");
+        assert_eq!(rules(&found), header);
+    }
+    let own = "vcl 4.1; backend b { .host = \"a\"; } sub vcl_recv { unset req.http.x; }";
+    let expected =
+        "request_headers.remove = [\"x\"]; --; header = { authorization = \"*\" }; bypass = true";
+    assert_eq!(rules(&imported(own)), expected);
+    assert_eq!(rules(&received("")), "", "VCL looks up whatever has Authorization");
+}
+
+#[test]
+fn a_condition_that_needs_no_rule_needs_one_where_it_is_turned_round() {
+    for (condition, expected) in [
+        ("req.http.Cookie", ""),
+        ("!req.http.Cookie", "header = { cookie = \"\" }; bypass = true; last = true"),
+        (
+            "!req.http.Cookie || req.http.Cookie == \"\"",
+            "header = { cookie = \"\" }; bypass = true; last = true",
+        ),
+        ("req.http.Upgrade ~ \"websocket\"", ""),
+        (
+            "req.http.Upgrade !~ \"websocket\"",
+            "header = { upgrade = \"\" }; bypass = true; last = true",
+        ),
+        ("req.method != \"GET\" && req.method != \"HEAD\"", ""),
+        ("req.method == \"HEAD\"", "method = \"HEAD\"; bypass = true; last = true"),
+    ] {
+        let found = received(&format!("if ({condition}) {{ return (pass); }}"));
+        assert_eq!(rules(&found), expected, "{condition}");
+    }
+}
+
+#[test]
+fn what_is_sought_in_a_url_is_sought_in_its_query_too_or_reported() {
+    for (regex, expected) in [
+        (
+            "wp-admin|preview=true|add-to-cart",
+            "path_regex = \"wp-admin|add-to-cart\" | query = { wp-admin = \"*\" } \
+             | query = { preview = \"true\" } | query = { add-to-cart = \"*\" }",
+        ),
+        (
+            "(cart|[?&]preview=true)",
+            "path_regex = \"cart\" | query = { cart = \"*\" } | query = { preview = \"true\" }",
+        ),
+        ("^/wp-(admin|login)", "path_regex = \"^/wp-(admin|login)\""),
+        ("^/cart/|/checkout|\\.php$", "path_regex = '^/cart/|/checkout|\\.php$'"),
+        ("^/search\\?q=", "none"),
+        ("(a|b=1)c", "none"),
+        ("(?=x)y=1", "none"),
+    ] {
+        let found = received(&format!("if (req.url ~ \"{regex}\") {{ return (pass); }}"));
+        let all =
+            rules(&found).replace("; bypass = true; last = true", "").replace("; --; ", " | ");
+        assert_eq!(if lost(&found) > 0 { "none" } else { &all }, expected, "{regex}");
+    }
+}
+
+#[test]
+fn what_else_a_url_may_hold_is_said() {
+    for (regex, expected) in [
+        ("^/wp-(admin|login)", false),
+        ("^/v[0-9]+/private/", false),
+        ("^/.*preview", true),
+        ("/checkout", true),
+        ("preview=true", true),
+        ("[?&]preview=true", false),
+        ("\\.(css|js)(\\?.*)?$", false),
+    ] {
+        let found = received(&format!("if (req.url ~ \"{regex}\") {{ return (pass); }}"));
+        let differs = |fate: &StatementFate| matches!(fate, StatementFate::Differs(_));
+        let count = found.remarks.iter().filter(|it| it.text.contains("pass") && differs(&it.fate));
+        assert_eq!(count.count() == 1, expected, "{regex}");
+    }
+}
+
+#[test]
+fn nothing_after_a_pass_answers_its_requests() {
+    let config = loaded(
+        &received(
+            "if (req.method == \"POST\") { return (pass); }
+             if (req.url ~ \"^/a/\") { return (pass); }
+             if (req.url ~ \"^/a/b/\") { return (synth(403, \"No\")); }",
+        )
+        .config,
+    )
+    .unwrap();
+    let lasts: Vec<bool> = config.rules.iter().map(|rule| rule.last).collect();
+    assert_eq!(lasts, [true, true, false]);
+    let found = received(
+        "if (req.http.Cookie ~ \"session\") { return (pass); }
+         if (req.url ~ \"^/a/\") { return (synth(403, \"No\")); }",
+    );
+    let says = |fate: &StatementFate| matches!(fate, StatementFate::Differs(how) if how.contains("later answers"));
+    assert!(found.remarks.iter().any(|it| says(&it.fate)), "{:?}", found.remarks);
+}
+
+#[test]
+fn only_what_is_never_stored_is_built_in_to_be_uncacheable() {
+    for (condition, expected) in [
+        ("beresp.http.Cache-Control ~ \"private|no-store\"", Some("")),
+        ("beresp.http.Cache-Control ~ \"(?i:no-cache|private)\"", Some("")),
+        ("beresp.http.Vary == \"*\" || beresp.ttl <= 0s || beresp.http.Set-Cookie", Some("")),
+        ("beresp.http.Cache-Control !~ \"public\"", None),
+        ("beresp.http.Cache-Control ~ \"max-age=0\"", None),
+        ("beresp.http.Vary ~ \"User-Agent\"", None),
+        ("beresp.http.Pragma ~ \"no-cache\"", None),
+        ("!beresp.http.Cache-Control", Some("response_header = { cache-control = \"\" }")),
+        (
+            "beresp.http.Set-Cookie || !beresp.http.Cache-Control",
+            Some("response_header = { cache-control = \"\" }"),
+        ),
+        ("beresp.ttl < 60s", None),
+    ] {
+        let found = answered(&format!(
+            "if ({condition}) {{ set beresp.ttl = 120s;\nset beresp.uncacheable = true; return (deliver); }}"
+        ));
+        let all = rules(&found).replace("; uncacheable = true", "");
+        assert_eq!((lost(&found) == 0).then_some(all.as_str()), expected, "{condition}");
+    }
+}
+
+#[test]
+fn what_vcl_stores_later_is_kept_out_before() {
+    let keeps_out = "set beresp.uncacheable = true; return (deliver); }";
+    for (body, expected) in [
+        (
+            format!("if (beresp.http.Set-Cookie) {{ {keeps_out}\nunset beresp.http.Set-Cookie;"),
+            "response_header = { set-cookie = \"\" }; set_cookie = \"strip\"; \
+             --; response_header = { set-cookie = \"*\" }; uncacheable = true",
+        ),
+        (
+            format!(
+                "if (beresp.http.Set-Cookie ~ \"sid=\") {{ {keeps_out}\nunset beresp.http.Set-Cookie;"
+            ),
+            "set_cookie = \"strip\"; --; response_header = { set-cookie = \"sid=*\" }; uncacheable = true",
+        ),
+        (
+            format!("unset beresp.http.Set-Cookie;\nif (beresp.http.Set-Cookie) {{ {keeps_out}"),
+            "set_cookie = \"strip\"",
+        ),
+        (format!("set beresp.ttl = 1h;\nif (beresp.ttl <= 0s) {{ {keeps_out}"), "ttl = \"1h\""),
+    ] {
+        let found = answered(&body);
+        assert_eq!((rules(&found).as_str(), lost(&found)), (expected, 0), "{body}");
+    }
+    let later = answered(&format!("if (beresp.ttl <= 0s) {{ {keeps_out}\nset beresp.ttl = 1h;"));
+    assert!(lost(&later) > 0, "{:?}", later.remarks);
+}
+
+#[test]
+fn a_cookie_that_is_hidden_on_delivery_does_not_have_its_response_stored() {
+    let found = imported(
+        "vcl 4.1; backend b { .host = \"127.0.0.1\"; } sub vcl_recv { return (hash); }
+         sub vcl_deliver { unset resp.http.Set-Cookie; unset resp.http.Server; }",
+    );
+    assert_eq!(
+        (rules(&found).as_str(), lost(&found)),
+        ("response_headers.remove = [\"server\"]", 1)
+    );
 }

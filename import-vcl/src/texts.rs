@@ -42,6 +42,17 @@ pub(crate) fn has_value(regex: &str) -> bool {
     values.into_iter().any(|value| value.chars().any(char::is_alphanumeric))
 }
 
+/// Returns the words, in small letters, one of which an expression finds.
+pub(crate) fn words(regex: &str) -> Option<Vec<String>> {
+    let regex = regex.strip_prefix("(?i)").unwrap_or(regex).replace("(?i:", "(?:");
+    let word = |text: String| {
+        let word = text.trim_matches([ANY, START, END]);
+        let is_word = !word.is_empty() && !word.contains([ANY, START, END]);
+        is_word.then(|| word.to_ascii_lowercase())
+    };
+    texts(&regex)?.into_iter().map(word).collect()
+}
+
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-.~!$".contains(&byte)
 }
@@ -51,7 +62,10 @@ fn is_name_byte(byte: u8) -> bool {
 pub(crate) fn parameters(regex: &str) -> Option<Vec<(String, String)>> {
     let mut found = Vec::new();
     for text in texts(regex)? {
-        let (_, after) = text.rsplit_once(['?', '&'])?;
+        let (before, after) = text.rsplit_once(['?', '&'])?;
+        if before.chars().any(|it| ![ANY, START].contains(&it)) {
+            return None; // a path, or another parameter, has to be there as well
+        }
         let (name, value) = after.split_once('=').unwrap_or((after, ""));
         let is_value = !value.is_empty() && !value.contains(ANY);
         let value = if is_value { value.trim_end_matches(END) } else { "*" };
@@ -64,6 +78,80 @@ pub(crate) fn parameters(regex: &str) -> Option<Vec<(String, String)>> {
         }
     }
     (!found.is_empty()).then_some(found)
+}
+
+/// Where in a URL a text of an expression is found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum UrlPlace {
+    /// From the start of the path on. It has a query where anything may stand.
+    From(String),
+    /// At the end.
+    End,
+    /// The name of a parameter, and its value, which may be `*`.
+    Parameter(String, String),
+    /// A word without punctuation.
+    Word(String),
+    Anywhere,
+}
+
+/// Returns where in a URL each text of an expression is found.
+pub(crate) fn places(regex: &str) -> Option<Vec<UrlPlace>> {
+    let place = |text: String| {
+        let bare = text.trim_end_matches([ANY, END]).trim_start_matches(ANY);
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_name_byte);
+        if let Some(rest) = bare.strip_prefix(START) {
+            return UrlPlace::From(rest.replace(ANY, "a?a"));
+        }
+        match bare.split_once('=') {
+            Some((name, value)) if is_name(name) => {
+                let is_open = value.is_empty() || value.contains(ANY);
+                let value = if is_open { "*" } else { value };
+                UrlPlace::Parameter(name.to_owned(), value.to_owned())
+            }
+            _ if text.ends_with(END) => UrlPlace::End,
+            None if is_name(bare) && !bare.contains('.') => UrlPlace::Word(bare.to_owned()),
+            _ => UrlPlace::Anywhere,
+        }
+    };
+    Some(texts(regex)?.into_iter().map(place).collect())
+}
+
+/// Returns the alternatives of an expression, also of one that is a single group.
+pub(crate) fn alternatives(regex: &str) -> Vec<&str> {
+    let (mut depth, mut is_class, mut is_escaped) = (0_usize, false, false);
+    let (mut parts, mut from, mut closed) = (Vec::new(), 0, None);
+    for (at, letter) in regex.char_indices() {
+        if std::mem::take(&mut is_escaped) {
+            continue;
+        }
+        match letter {
+            '\\' => is_escaped = true,
+            '[' => is_class = true,
+            ']' => is_class = false,
+            _ if is_class => {}
+            '(' => depth += 1,
+            ')' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    closed = closed.or(Some(at));
+                }
+            }
+            '|' if depth == 0 => {
+                parts.extend(regex.get(from..at));
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.extend(regex.get(from..));
+    let inside = regex.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    match inside {
+        Some(inside) if closed == Some(regex.len() - 1) => {
+            let inside = inside.strip_prefix("?:").unwrap_or(inside);
+            if inside.starts_with('?') { parts } else { alternatives(inside) }
+        }
+        _ => parts,
+    }
 }
 
 /// Returns the hosts that an expression finds: `example.com`, `*.example.com`.
