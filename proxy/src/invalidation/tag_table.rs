@@ -60,7 +60,7 @@ enum TagKind {
 /// page, else `path` and that of the page.
 ///
 /// So a response needs one handle where page and path are the same, and none where it is found by
-/// its key as well: its URL has no query, and is in its normal spelling.
+/// its key as well: its URL has no query and is in its normal spelling, and no rules keep it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PathIds {
     pub own: TagId,
@@ -187,11 +187,17 @@ impl TagTable {
         self.id(URL_KIND, &[&length_of(host), host, &spelling::normal(path)])
     }
 
-    /// Returns the identities of a path, the same for every scheme, query and spelling.
+    /// Returns the identities of a path, the same for every scheme, query and spelling. That of a
+    /// page is the same with and without a slash at its end: its data has one URL for both.
     pub fn path_ids(&self, host: &[u8], path: &[u8]) -> PathIds {
         let spelled = spelling::normal(without_query(path));
-        let id = |kind| self.id(kind, &[&length_of(host), host, &spelled]);
-        PathIds { own: id(OWN_PAGE_KIND), page: id(PAGE_KIND), path: id(PATH_KIND) }
+        let bare = spelled.strip_suffix(b"/").filter(|bare| !bare.is_empty());
+        let id = |kind, path: &[u8]| self.id(kind, &[&length_of(host), host, path]);
+        PathIds {
+            own: id(OWN_PAGE_KIND, &spelled),
+            page: id(PAGE_KIND, bare.unwrap_or(&spelled)),
+            path: id(PATH_KIND, &spelled),
+        }
     }
 
     /// Returns the tags by which purges of pages and paths find a response with this key. `page` is
@@ -199,7 +205,8 @@ impl TagTable {
     pub fn places(&self, key: &Key, page: Option<&[u8]>) -> SmallVec<[TagId; 2]> {
         let (host, path) = (key.host(), key.path());
         let own_path = without_query(path);
-        let is_found_by_key = own_path.len() == path.len() && spelling::is_normal(path);
+        let is_plain = own_path.len() == path.len() && key.rules().is_none();
+        let is_found_by_key = is_plain && spelling::is_normal(path);
         let other = page.filter(|page| spelling::normal(page) != spelling::normal(own_path));
         let mut places = SmallVec::new();
         if other.is_none() && is_found_by_key {

@@ -1,6 +1,8 @@
 //! Presets: what the rules for each framework make of its requests.
 
-use super::{objects, ruled};
+use settings::VaryCookie;
+
+use super::{objects, ruled, rules};
 use crate::support::origin::{Origin, cacheable, status};
 use crate::support::proxy::Proxy;
 
@@ -21,10 +23,19 @@ async fn a_page_is_purged_with_its_data_under_every_framework_that_has_some() {
         ("nextjs", "/", "/_next/data/build-1/index.json"),
         ("nextjs", "/p/1", "/p/1.rsc"),
         ("nextjs", "/p/1", "/p/1.segments/a/b.segment.rsc"),
+        ("nextjs", "/p/1/", "/_next/data/build-1/p/1.json"),
+        ("nextjs", "/docs/p", "/docs/_next/data/build-1/p.json"),
+        ("nextjs", "/docs", "/docs/_next/data/build-1/index.json"),
+        ("nextjs", "/", "/index.rsc"),
+        ("nextjs", "/", "/index.segments/a.segment.rsc"),
         ("nuxt", "/p/1", "/p/1/_payload.json?build-1"),
+        ("nuxt", "/p/1/", "/p/1/_payload.json"),
         ("nuxt", "/", "/_payload.json"),
         ("sveltekit", "/p/1", "/p/1/__data.json?x-sveltekit-invalidated=01"),
+        ("sveltekit", "/p/1/", "/p/1/__data.json"),
+        ("sveltekit", "/p.html", "/p.html__data.json?x-sveltekit-invalidated=01"),
         ("react-router", "/p/1", "/p/1.data?_routes=a"),
+        ("react-router", "/p/1/", "/p/1.data"),
         ("react-router", "/", "/_root.data"),
     ] {
         let origin = Origin::start().await;
@@ -172,12 +183,52 @@ async fn an_asset_that_is_missing_is_asked_for_again_and_one_that_is_there_is_ke
 }
 
 #[tokio::test]
+async fn an_asset_is_shared_whatever_cookies_divide_the_pages_of_its_site() {
+    for (name, path) in [
+        ("nextjs", "/_next/static/chunks/a.js"),
+        ("nextjs", "/docs/_next/static/chunks/a.js"),
+        ("nextjs", "/_next/image"),
+        ("nuxt", "/_nuxt/a.js"),
+        ("sveltekit", "/_app/immutable/chunks/a.js"),
+        ("react-router", "/assets/a.js"),
+        ("astro", "/_astro/a.js"),
+        ("astro", "/_image"),
+        ("rails", "/assets/a.js"),
+        ("django", "/static/a.js"),
+        ("drupal", "/core/a.js"),
+        ("magento", "/pub/static/a.js"),
+        ("wordpress", "/wp-content/a.js"),
+    ] {
+        let origin = Origin::start().await;
+        origin.on(path, cacheable("code").field("content-type", "text/javascript"));
+        let proxy = Proxy::start_with(&origin, |config| {
+            config.rules = rules(&format!("[[rule]]\npreset = \"{name}\"\n"));
+            config.cookies.vary_on = vec![VaryCookie::any("lang")];
+        });
+        for (cookies, is_hit) in [("lang=en", false), ("lang=de; django_language=de", true)] {
+            let answer = proxy.get_with(path, &[("Cookie", cookies)]).await;
+            assert_eq!(answer.is_hit(), is_hit, "{name}: {cookies}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn private_parts_of_shops_and_sites_bypass_the_cache() {
     for (name, path) in [
         ("django", "/admin/"),
+        ("drupal", "/core/authorize.php"),
+        ("drupal", "/update.php/selection"),
         ("drupal", "/user/login"),
         ("magento", "/checkout/cart"),
         ("magento", "/customer/section/load"),
+        ("magento", "/checkout"),
+        ("magento", "/de/customer"),
+        ("magento", "/sales/order/history/"),
+        ("magento", "/wishlist/"),
+        ("magento", "/catalog/product_compare/index/"),
+        ("magento", "/admin_1a2b/dashboard/"),
+        ("magento", "/admin"),
+        ("magento", "/p?___store=de"),
         ("wordpress", "/wp-admin/post.php"),
         ("wordpress", "/p?preview=true"),
         ("wordpress", "/p?add-to-cart=7"),
@@ -185,27 +236,94 @@ async fn private_parts_of_shops_and_sites_bypass_the_cache() {
         let origin = Origin::start().await;
         origin.on(path, cacheable("private"));
         let proxy = preset(&origin, name);
-        for _ in 0..2 {
-            assert!(!proxy.get(path).await.is_hit(), "{name} {path}");
+        let cookies = "theme=dark; SESSab=1";
+        for fields in [&[][..], &[], &[("Cookie", cookies)]] {
+            assert!(!proxy.get_with(path, fields).await.is_hit(), "{name} {path}");
         }
+        assert_eq!(origin.last(path).head.field("cookie").unwrap(), cookies, "{name} {path}");
     }
 }
 
 #[tokio::test]
-async fn a_magento_page_is_shared_by_visitors_of_one_segment() {
+async fn a_magento_page_is_shared_by_guests_and_everybody_else_reaches_magento_with_all_cookies() {
     let origin = Origin::start().await;
-    origin.script("/p", |request| {
-        let segment = request.head.field("cookie").unwrap_or_default();
-        cacheable(&format!("page for {segment}")).field("set-cookie", "PHPSESSID=new")
-    });
+    origin.script("/p", |_| cacheable("page").field("set-cookie", "PHPSESSID=new"));
     let proxy = preset(&origin, "magento");
     let visit = async |cookies: &str| proxy.get_with("/p", &[("Cookie", cookies)]).await;
     let first = visit("PHPSESSID=1; form_key=a").await;
-    assert!(first.field("set-cookie").is_none() && first.text() == "page for ");
+    assert!(first.field("set-cookie").is_none());
+    assert!(!origin.last("/p").head.has("cookie"));
     assert!(visit("PHPSESSID=2; mage-cache-sessid=true").await.is_hit());
-    let member = visit("PHPSESSID=3; X-Magento-Vary=vip").await;
-    assert_eq!(member.text(), "page for X-Magento-Vary=vip");
-    assert!(visit("X-Magento-Vary=vip").await.is_hit());
+    for cookies in [
+        "PHPSESSID=3; X-Magento-Vary=vip",
+        "PHPSESSID=4; private_content_version=1",
+        "PHPSESSID=5; store=de",
+        "admin=6",
+    ] {
+        let own = visit(cookies).await;
+        assert!(!own.is_hit() && own.field("set-cookie").is_some(), "{cookies}");
+        assert_eq!(origin.last("/p").head.field("cookie").unwrap(), cookies);
+    }
+    assert!(visit("").await.is_hit());
+}
+
+#[tokio::test]
+async fn a_magento_page_of_a_segment_is_not_stored_for_all() {
+    let origin = Origin::start().await;
+    origin.script("/p", |_| {
+        let page = cacheable("page of a segment").field("set-cookie", "PHPSESSID=new");
+        page.field("set-cookie", "X-Magento-Vary=vip; path=/")
+    });
+    let proxy = preset(&origin, "magento");
+    for _ in 0..2 {
+        let page = proxy.get("/p").await;
+        assert!(!page.is_hit() && page.field("set-cookie").is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_frame_of_a_rails_page_is_a_response_of_its_own() {
+    let origin = Origin::start().await;
+    origin.script("/p", |request| {
+        let frame = request.head.field("turbo-frame");
+        cacheable(frame.as_deref().unwrap_or("page"))
+    });
+    let proxy = preset(&origin, "rails");
+    for frame in ["modal", "list"] {
+        for is_hit in [false, true] {
+            let answer = proxy.get_with("/p", &[("Turbo-Frame", frame)]).await;
+            assert_eq!((answer.text(), answer.is_hit()), (frame, is_hit));
+        }
+    }
+    assert_eq!(proxy.get("/p").await.text(), "page");
+    assert_eq!(purge_page(&proxy, "/p").await, 3, "those that rules keep apart are of the page");
+    for frame in ["modal", "list"] {
+        assert!(!proxy.get_with("/p", &[("Turbo-Frame", frame)]).await.is_hit());
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_in_the_place_of_an_asset_is_not_kept_for_the_time_of_the_asset() {
+    let origin = Origin::start().await;
+    let path = "/_app/immutable/a.js";
+    let to_log_in = status("302 Found", "").field("location", "/login");
+    let there = status("200 OK", "code").field("content-type", "text/javascript");
+    origin.on_each(path, [to_log_in, there]);
+    let proxy = preset(&origin, "sveltekit");
+    for (status, is_hit) in [(302, false), (200, false), (200, true)] {
+        let answer = proxy.get(path).await;
+        assert_eq!((answer.status(), answer.is_hit()), (status, is_hit));
+    }
+}
+
+#[tokio::test]
+async fn the_data_of_a_next_site_below_a_path_is_asked_for_as_data() {
+    for path in ["/_next/data/b/p.json", "/docs/_next/data/b/p.json"] {
+        let origin = Origin::start().await;
+        origin.on(path, cacheable("data"));
+        preset(&origin, "nextjs").get_with(path, &[("x-nextjs-data", "1")]).await;
+        assert!(origin.last(path).head.has("x-nextjs-data"), "{path}");
+    }
 }
 
 #[tokio::test]
