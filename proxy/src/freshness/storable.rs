@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http::header::{ETAG, HeaderMap, HeaderValue, LAST_MODIFIED, SET_COOKIE, VARY};
+use http::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, LAST_MODIFIED, SET_COOKIE, VARY};
 use http::{Method, StatusCode};
 
 use crate::field::delta_seconds::DeltaSeconds;
@@ -174,7 +174,8 @@ fn lifetime_of(
         DeltaSeconds::from_secs(ttl.as_secs().saturating_add(u64::from(age.as_secs())))
     };
     let explicit = ruled.ttl.map(since_arrival).or_else(stated);
-    let explicit = explicit.or_else(|| ruled.ttl_if_silent.map(since_arrival));
+    let by_rule = || ruled.ttl_if_silent.filter(|_| !is_event_stream(headers)).map(since_arrival);
+    let explicit = explicit.or_else(by_rule);
     let may_be_assigned = directives.has(Flag::Public)
         || status_code::is_heuristically_cacheable(status)
         || policy.ttl_of(status).is_some();
@@ -184,8 +185,19 @@ fn lifetime_of(
     if directives.has(Flag::NoCache) {
         return Ok(DeltaSeconds::ZERO);
     }
+    if explicit.is_none() && is_event_stream(headers) {
+        return Err(Uncacheable::NoFreshness);
+    }
     let assigned = || lifetime::assigned(policy, status, headers, exchange.wall_time);
     Ok(explicit.or_else(assigned).unwrap_or(DeltaSeconds::ZERO))
+}
+
+/// Returns whether it is a stream of events, which are of the moment and of the one who asked, as
+/// long as the origin does not say otherwise.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 fn freshness_of(
@@ -230,9 +242,9 @@ mod tests {
 
     use http::{HeaderMap, Method, StatusCode};
 
-    use super::{RequestFacts, judge};
+    use super::{RequestFacts, judge, judge_ruled};
     use crate::freshness::tests::{INSTANT, NOW, NOW_DATE, POLICY, get, headers, judged};
-    use crate::freshness::{FreshnessRules, RequestDirectives, Staleness, Uncacheable};
+    use crate::freshness::{FreshnessRules, RequestDirectives, RuledTerms, Staleness, Uncacheable};
 
     const ETAG: (&str, &str) = ("etag", r#""a""#);
 
@@ -296,6 +308,32 @@ mod tests {
             let public = headers(&[("cache-control", "public")]);
             assert_eq!(reason(status, &public, &policy), None, "{status}");
         }
+    }
+
+    #[test]
+    fn a_stream_of_events_is_stored_only_where_the_origin_or_a_rule_says_for_how_long() {
+        let minute = Duration::from_mins(1);
+        let assumed = RuledTerms { ttl_if_silent: Some(minute), ..RuledTerms::default() };
+        let ruled = RuledTerms { ttl: Some(minute), ..RuledTerms::default() };
+        let kind = ("content-type", "Text/Event-Stream; charset=utf-8");
+        let silent = headers(&[kind, ETAG, ("last-modified", "Sun, 06 Nov 1994 07:49:37 GMT")]);
+        let said = headers(&[kind, ("cache-control", "max-age=60")]);
+        let policy = FreshnessRules {
+            default_ttl: minute,
+            ttl_by_status: vec![(200..=200, minute)],
+            ..POLICY
+        };
+        for (head, terms, is_stored) in [
+            (&silent, RuledTerms::default(), false),
+            (&silent, assumed, false),
+            (&silent, ruled, true),
+            (&said, RuledTerms::default(), true),
+        ] {
+            let judged = judge_ruled(&policy, &terms, &get(), StatusCode::OK, head, INSTANT);
+            assert_eq!(judged.is_ok(), is_stored, "{terms:?}");
+        }
+        let json = headers(&[("content-type", "application/json")]);
+        assert_eq!(reason(200, &json, &policy), None);
     }
 
     #[test]
