@@ -135,7 +135,8 @@ impl BrokerClient {
                 topic: topic.to_owned(),
                 partition: partition.id(),
             };
-            let (low, high) = client::watermarks(&self.consumer.0, topic, partition.id())?;
+            let (low, high) =
+                client::watermarks(&self.consumer.0, topic, partition.id(), PATIENCE)?;
             extents.push(Extent { log, low, high });
         }
         Ok(extents)

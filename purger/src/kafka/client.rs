@@ -90,6 +90,14 @@ pub fn cursor(kafka: &KafkaSettings, purger: &PurgerSettings) -> ClientConfig {
     finish(config, kafka)
 }
 
+/// A client that asks for the ends of logs, including records of open transactions and those behind
+/// them.
+pub fn end_client(kafka: &KafkaSettings, purger: &PurgerSettings) -> ClientConfig {
+    let mut config = cursor(kafka, purger);
+    config.set("isolation.level", "read_uncommitted");
+    config
+}
+
 pub fn producer(kafka: &KafkaSettings) -> ClientConfig {
     let mut config = base(kafka);
     config
@@ -182,14 +190,15 @@ pub fn brokers_answer<C: ConsumerContext>(
 
 /// Returns the oldest offset of a partition and the one behind its newest. librdkafka reports every
 /// refusal by the broker as a bad message, even one because a leader is not ready yet, so the call
-/// is repeated. Blocks up to [`PATIENCE`].
+/// is repeated. Blocks up to `patience`.
 #[expect(clippy::disallowed_methods, reason = "its callers are on threads that may block")]
 pub fn watermarks<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
     partition: i32,
+    patience: Duration,
 ) -> KafkaResult<(i64, i64)> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match consumer.fetch_watermarks(topic, partition, left.max(WATERMARKS_PAUSE)) {
@@ -244,6 +253,16 @@ mod tests {
     fn a_cursor_never_jumps() {
         let config = cursor(&KafkaSettings::default(), &PurgerSettings::default());
         assert_eq!(config.get("auto.offset.reset"), Some("error"));
+    }
+
+    #[test]
+    fn the_end_of_a_log_lies_behind_open_transactions() {
+        let properties = vec![("isolation.level".to_owned(), "read_committed".to_owned())];
+        let kafka = KafkaSettings { properties, ..KafkaSettings::default() };
+        let config = end_client(&kafka, &PurgerSettings::default());
+        assert_eq!(config.get("isolation.level"), Some("read_uncommitted"));
+        let config = group(&KafkaSettings::default(), &PurgerSettings::default());
+        assert_eq!(config.get("isolation.level"), Some("read_committed"));
     }
 
     #[test]

@@ -74,6 +74,11 @@ impl Cursors {
         self.create(&client::cursor(&self.kafka, &self.purger))
     }
 
+    /// Makes a client that asks where logs end, behind open transactions. Blocks.
+    pub fn end_client(&self) -> Result<BaseConsumer<PlainContext>, KafkaError> {
+        self.create(&client::end_client(&self.kafka, &self.purger))
+    }
+
     /// Makes a client that reads and commits a group's offsets without being a member. Blocks.
     pub fn offset_client(&self, group: &str) -> Result<BaseConsumer<PlainContext>, KafkaError> {
         self.create(&client::offset_client(&self.kafka, group))
@@ -114,14 +119,19 @@ impl Cursors {
 
     /// Returns the oldest offset of the log and the one behind its newest. Blocks.
     pub fn watermarks(&self, log: &LogId) -> Result<(i64, i64), KafkaError> {
-        client::watermarks(&self.consumer()?, &log.topic, log.partition)
+        client::watermarks(&self.consumer()?, &log.topic, log.partition, client::PATIENCE)
     }
 }
 
 impl Cursor {
     /// Returns whether the brokers answer the cursor. Blocks.
     pub(super) fn is_answered(&self) -> bool {
-        client::watermarks(&self.consumer, &self.log.topic, self.log.partition).is_ok()
+        self.watermarks().is_ok()
+    }
+
+    fn watermarks(&self) -> Result<(i64, i64), KafkaError> {
+        let Self { consumer, log, .. } = self;
+        client::watermarks(consumer, &log.topic, log.partition, client::PATIENCE)
     }
 
     /// Reads the next record. Blocks up to `patience`.

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rdkafka::Offset;
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaResult;
+use rdkafka::{Offset, TopicPartitionList};
 use settings::StartAt;
 use tokio::time::Instant;
 
 use super::assignment::Assignment;
-use super::client::{PATIENCE, brokers_answer, committed, partition_at};
+use super::client::{PATIENCE, brokers_answer, committed, partition_at, watermarks};
+use super::consumer::SILENCE_MAX;
+use super::context::PlainContext;
 use super::cursor::Cursors;
 use super::group_consumer::GroupConsumer;
 use crate::partition::Partition;
@@ -30,31 +33,48 @@ pub struct EndOffsetPoller {
     pub interval: Duration,
 }
 
+type Key = (String, i32);
+
+/// What earlier questions have shown.
+#[derive(Default)]
+struct Findings {
+    /// The client that asks, and when it was made. The group's consumer would be told where records
+    /// can be read, which is before the first open transaction.
+    client: Option<(BaseConsumer<PlainContext>, Instant)>,
+    /// Where reading stood at the last question, short of the log's end.
+    stuck: HashMap<Key, i64>,
+    /// Logs that ended before what was read, once.
+    fallen: HashSet<Key>,
+    /// Partitions about which no broker answers although others do, as those without a leader, and
+    /// when they are asked about again.
+    silent: HashMap<Key, Instant>,
+}
+
 impl EndOffsetPoller {
     /// Polls until `stop` is set.
     #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
     pub fn run(self, stop: &AtomicBool) {
-        let (mut stuck, mut fallen) = (HashMap::new(), HashSet::new());
+        let mut findings = Findings::default();
         let mut counts_due = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             let partitions = self.assignment.partitions();
-            let reached = if partitions.is_empty() {
-                brokers_answer(&self.consumer.current(), Some(&self.topic)).is_ok()
-            } else {
-                partitions.iter().all(|partition| self.look(partition, &mut stuck, &mut fallen))
-            };
-            self.assignment.connection.note_question(reached);
             let is_uncounted = |partition: &Arc<Partition>| !partition.is_counted();
-            if reached && (Instant::now() >= counts_due || partitions.iter().any(is_uncounted)) {
+            if Instant::now() >= counts_due || partitions.iter().any(is_uncounted) {
                 self.count(&partitions);
                 counts_due = Instant::now() + COUNTS;
             }
+            let reached = if partitions.is_empty() {
+                self.is_answered(&self.topic)
+            } else {
+                self.look_at_all(&partitions, &mut findings)
+            };
+            self.assignment.connection.note_question(reached);
             let woken = Instant::now() + self.interval;
             let has_news = || {
-                self.assignment
-                    .partitions()
-                    .iter()
-                    .any(|partition| partition.last_end_offset().is_none())
+                let is_new = |partition: &Arc<Partition>| {
+                    partition.last_end_offset().is_none() && !findings.is_silent(partition)
+                };
+                self.assignment.partitions().iter().any(is_new)
             };
             while Instant::now() < woken
                 && !stop.load(Ordering::Relaxed)
@@ -65,17 +85,55 @@ impl EndOffsetPoller {
         }
     }
 
+    /// Asks about each partition, at last about one of those that were not answered; returns whether
+    /// any is answered. Ends early when no broker answers at all.
+    fn look_at_all(&self, partitions: &[Arc<Partition>], findings: &mut Findings) -> bool {
+        let is_there = |key: &Key| partitions.iter().any(|partition| key_of(partition) == *key);
+        findings.silent.retain(|key, _| is_there(key));
+        let (silent, others): (Vec<_>, Vec<_>) =
+            partitions.iter().partition(|partition| findings.is_silent(partition));
+        let mut reached = false;
+        for partition in others {
+            let patience = if findings.client.is_some() { QUICK } else { PATIENCE };
+            if self.look(partition, findings, patience) {
+                reached = true;
+            } else if self.is_answered(&partition.log.topic) {
+                findings.silent.insert(key_of(partition), Instant::now() + SILENT_PAUSE);
+            } else {
+                findings.forget_silent_client();
+                return reached;
+            }
+        }
+        let due = |partition: &&Arc<Partition>| findings.silent.get(&key_of(partition)).copied();
+        let next = silent.into_iter().min_by_key(due);
+        if let Some(partition) = next
+            && due(&partition).is_some_and(|due| due <= Instant::now())
+        {
+            if self.look(partition, findings, PATIENCE) {
+                reached = true;
+                findings.silent.remove(&key_of(partition));
+            } else {
+                findings.silent.insert(key_of(partition), Instant::now() + SILENT_PAUSE);
+            }
+        }
+        reached
+    }
+
+    fn is_answered(&self, topic: &str) -> bool {
+        brokers_answer(&self.consumer.current(), Some(topic)).is_ok()
+    }
+
     /// Asks about one partition; returns whether the brokers answered.
     fn look(
         &self,
         partition: &Arc<Partition>,
-        stuck: &mut HashMap<(String, i32), i64>,
-        fallen: &mut HashSet<(String, i32)>,
+        findings: &mut Findings,
+        patience: Duration,
     ) -> bool {
         let log = &partition.log;
         let read_to = partition.progress().read_to;
         let asked = Instant::now();
-        let (low, high) = match self.consumer.watermarks(log) {
+        let (_low, high) = match self.ends_of(partition, findings, patience) {
             Ok(watermarks) => watermarks,
             Err(error) => {
                 tracing::debug!(%error, topic = log.topic, partition = log.partition, "cannot learn the end of a partition");
@@ -83,56 +141,66 @@ impl EndOffsetPoller {
             }
         };
         // Twice: a new leader of an old broker may not know the end yet (KIP-207).
-        let fell = (log.topic.clone(), log.partition);
+        let fell = key_of(partition);
         if high >= read_to {
-            fallen.remove(&fell);
-        } else if fallen.insert(fell) {
+            findings.fallen.remove(&fell);
+        } else if findings.fallen.insert(fell) {
             return true;
         } else {
             partition.record_truncation(high);
             return true; // the consumer reopens it
         }
-        if !partition.has_begun() {
-            partition.begin_at(self.beginning(partition, low, high));
+        if !partition.has_begun()
+            && let Some(offset) = self.beginning(partition)
+        {
+            partition.begin_at(offset);
         }
         partition.record_end_offset(EndOffset { at: asked, high });
-        self.look_beyond(partition, high, stuck);
+        if partition.has_begun() {
+            self.look_beyond(partition, high, findings);
+        }
         true
     }
 
-    /// Returns the offset at which the consumer begins: the committed one, else the configured
-    /// beginning.
-    fn beginning(&self, partition: &Partition, low: i64, high: i64) -> i64 {
+    /// Returns the oldest offset of a log and the one behind its newest record, be it readable or
+    /// not.
+    fn ends_of(
+        &self,
+        partition: &Partition,
+        findings: &mut Findings,
+        patience: Duration,
+    ) -> KafkaResult<(i64, i64)> {
+        let client = match findings.client.take() {
+            Some(client) => client,
+            None => (self.cursors.end_client()?, Instant::now()),
+        };
+        let (client, _) = findings.client.insert(client);
+        watermarks(client, &partition.log.topic, partition.log.partition, patience)
+    }
+
+    /// Returns the offset at which the consumer begins; `None`: the brokers do not say what is
+    /// committed.
+    fn beginning(&self, partition: &Partition) -> Option<i64> {
         let log = &partition.log;
+        let (low, high) = self.consumer.watermarks(log).ok()?;
         let found = partition_at(&log.topic, log.partition, Offset::Invalid)
             .and_then(|list| committed(&self.consumer.current(), &list));
-        let offset = found.ok().and_then(|list| {
-            let found = list.find_partition(&log.topic, log.partition)?;
-            found.offset().to_raw().filter(|offset| *offset >= low && *offset <= high)
-        });
-        offset.unwrap_or(match self.start {
-            StartAt::Earliest => low,
-            StartAt::Latest => high,
-        })
+        begin(found, self.start, low, high)
     }
 
     /// Skips an end of the log that holds no record. The log may end in an offset that the consumer
     /// never receives, such as a transaction's marker. If the end is not reached from one question
     /// to the next, a cursor reads there.
-    fn look_beyond(
-        &self,
-        partition: &Arc<Partition>,
-        high: i64,
-        stuck: &mut HashMap<(String, i32), i64>,
-    ) {
-        let key = (partition.log.topic.clone(), partition.log.partition);
+    fn look_beyond(&self, partition: &Arc<Partition>, high: i64, findings: &mut Findings) {
+        let key = key_of(partition);
         let read_to = partition.progress().read_to;
         if read_to >= high || partition.is_full() {
-            stuck.remove(&key);
-        } else if stuck.insert(key, read_to) == Some(read_to)
-            && self.cursors.is_empty_between(&partition.log, read_to, high)
+            findings.stuck.remove(&key);
+        } else if findings.stuck.insert(key, read_to) == Some(read_to)
+            && let Ok((_, readable)) = self.consumer.watermarks(&partition.log)
+            && self.cursors.is_empty_between(&partition.log, read_to, readable)
         {
-            partition.skip_to(high);
+            partition.skip_to(readable);
         }
     }
 
@@ -157,6 +225,71 @@ impl EndOffsetPoller {
     }
 }
 
+impl Findings {
+    /// Has a new client made in place of one that is not answered for long: it may have forgotten
+    /// all brokers (librdkafka's issue 5301).
+    fn forget_silent_client(&mut self) {
+        if self.client.as_ref().is_some_and(|(_, made)| made.elapsed() >= SILENCE_MAX) {
+            self.client = None;
+        }
+    }
+
+    fn is_silent(&self, partition: &Partition) -> bool {
+        self.silent.contains_key(&key_of(partition))
+    }
+}
+
+fn key_of(partition: &Partition) -> Key {
+    (partition.log.topic.clone(), partition.log.partition)
+}
+
+/// Returns the committed offset of the only partition in `found`, else the configured beginning.
+/// `None`: what is committed is unknown.
+fn begin(
+    found: KafkaResult<TopicPartitionList>,
+    start: StartAt,
+    low: i64,
+    high: i64,
+) -> Option<i64> {
+    let list = found.ok()?;
+    let elements = list.elements();
+    let found = elements.first()?;
+    found.error().ok()?;
+    let offset = found.offset().to_raw().filter(|offset| (low..=high).contains(offset));
+    Some(offset.unwrap_or(match start {
+        StartAt::Earliest => low,
+        StartAt::Latest => high,
+    }))
+}
+
 const NAP: Duration = Duration::from_millis(10);
+/// Longest wait for an answer about a partition about which there were answers before.
+const QUICK: Duration = Duration::from_secs(1);
+/// Until a partition is asked about again of which nothing was heard.
+const SILENT_PAUSE: Duration = Duration::from_secs(3);
 /// Interval between two questions for the number of partitions.
 const COUNTS: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+    use super::*;
+
+    #[test]
+    fn a_group_whose_offsets_are_unknown_does_not_begin_as_if_it_had_none() {
+        let at = |offset| partition_at("t", 0, offset);
+        let failed = || Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NotCoordinator));
+        for (found, start, expected) in [
+            (at(Offset::Offset(5)), StartAt::Latest, Some(5)),
+            (at(Offset::Invalid), StartAt::Latest, Some(9)),
+            (at(Offset::Invalid), StartAt::Earliest, Some(2)),
+            (at(Offset::Offset(1)), StartAt::Earliest, Some(2)),
+            (failed(), StartAt::Latest, None),
+            (Ok(TopicPartitionList::new()), StartAt::Earliest, None),
+        ] {
+            let text = format!("{found:?} {start:?}");
+            assert_eq!(begin(found, start, 2, 9), expected, "{text}");
+        }
+    }
+}

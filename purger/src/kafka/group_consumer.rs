@@ -42,7 +42,7 @@ impl GroupConsumer {
 
     /// Returns the oldest offset of the log and the one behind its newest. Blocks.
     pub fn watermarks(&self, log: &LogId) -> Result<(i64, i64), KafkaError> {
-        client::watermarks(&self.current(), &log.topic, log.partition)
+        client::watermarks(&self.current(), &log.topic, log.partition, client::PATIENCE)
     }
 
     /// Puts a new consumer with the same subscription in the place of one that has no partitions,

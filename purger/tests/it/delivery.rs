@@ -117,3 +117,18 @@ async fn http_2_carries_batches_over_one_connection() {
     until("all tags", || proxy.tags().len() == 100).await;
     assert_eq!(proxy.connections(), 1);
 }
+
+#[tokio::test]
+async fn a_partition_without_a_leader_never_stops_the_others() {
+    let broker = Broker::start(2);
+    broker.cluster.partition_leader("purge", 0, None).unwrap();
+    let proxy = Proxy::start();
+    let purger = Purger::start(&broker, &[&proxy], "").await;
+    until("the other one is adopted", || proxy.starts().len() == 1).await;
+    broker.purge(1, "healthy").await;
+    until("it delivers", || proxy.has("healthy")).await;
+    assert!(purger.status().await.kafka_connected);
+    broker.cluster.partition_leader("purge", 0, Some(1)).unwrap();
+    broker.purge(0, "later").await;
+    until("it delivers what has a leader again", || proxy.has("later")).await;
+}
