@@ -8,7 +8,10 @@ use process::timestamp::Timestamp;
 use rdkafka::message::{Headers as _, Message};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
 
+use crate::backoff::Backoff;
 use crate::kafka::producer::Producer;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +32,8 @@ pub struct DeadLetter {
     /// The record's headers, values in base64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
-    /// Bytes of the value that were cut off, because the topic takes no records of that size.
+    /// Bytes of value, headers and key that were left out, because the topic takes no records of
+    /// that size. `detail` says what.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub missing_bytes: u64,
 }
@@ -71,12 +75,32 @@ impl DeadLetter {
         STANDARD.decode(self.value.as_ref()?).ok()
     }
 
-    /// Cuts the value down to its first `bytes_max` bytes.
-    fn cut(&mut self, bytes_max: usize) {
+    /// Leaves out a part of the record, because the letter is too large for its topic: half of the
+    /// value and, when nothing is left of it, the headers, then the key. Returns whether there was
+    /// anything to leave out.
+    fn shrink(&mut self) -> bool {
         let value = self.value_bytes().unwrap_or_default();
-        let kept = value.get(..bytes_max).unwrap_or(&value);
-        self.missing_bytes = (value.len() - kept.len()) as u64;
-        self.value = Some(STANDARD.encode(kept));
+        let left_out = if !value.is_empty() {
+            let kept = value.get(..CUT_BYTES.min(value.len() / 2)).unwrap_or_default();
+            self.value = Some(STANDARD.encode(kept));
+            value.len() - kept.len()
+        } else if !self.headers.is_empty() {
+            let headers = std::mem::take(&mut self.headers);
+            self.note_missing(&format!("its {} headers", headers.len()));
+            headers.iter().map(|(name, value)| name.len() + value.len()).sum()
+        } else if let Some(key) = self.key.take() {
+            self.note_missing("its key");
+            key.len()
+        } else {
+            return false;
+        };
+        self.missing_bytes += left_out as u64;
+        true
+    }
+
+    fn note_missing(&mut self, what: &str) {
+        self.detail.push_str("; left out, as it is too large: ");
+        self.detail.push_str(what);
     }
 }
 
@@ -100,18 +124,30 @@ impl DeadLetters {
             self.written.add(1);
             return;
         }
-        let key = letter.key_bytes();
         let mut letter = letter.clone();
+        let mut backoff = Backoff::new(SHRINK_PAUSE_MAX);
         loop {
             let json = serde_json::to_vec(&letter).unwrap_or_default();
-            match self.producer.insist(&self.topic, key.as_deref(), &json).await {
-                Ok(_written) => break,
-                Err(error) if letter.missing_bytes > 0 => {
-                    tracing::error!(%error, topic, partition, offset, "a dead letter is too large for its topic, even cut: it is in the log only");
-                    break;
-                }
-                Err(_too_large) => letter.cut(CUT_BYTES),
+            let key = letter.key_bytes();
+            let Err(error) = self.producer.insist(&self.topic, key.as_deref(), &json).await else {
+                break;
+            };
+            if !letter.shrink() {
+                tracing::error!(%error, topic, partition, offset, "a dead letter is too large for its topic, even without the record: it is in the log only");
+                break;
             }
+            sleep(backoff.wait()).await;
+        }
+        if letter.missing_bytes > 0 {
+            let (missing_bytes, detail) = (letter.missing_bytes, letter.detail);
+            tracing::warn!(
+                topic,
+                partition,
+                offset,
+                missing_bytes,
+                detail,
+                "a dead letter was cut"
+            );
         }
         self.written.add(1);
     }
@@ -122,9 +158,11 @@ const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// Bytes that are kept of a value too large for its topic: in base64 they fit into Kafka's default
-/// record limit.
+/// Most bytes that are kept of a value too large for its topic: in base64 they fit into Kafka's
+/// default record limit.
 const CUT_BYTES: usize = 512 << 10;
+/// Longest pause before a smaller letter is tried.
+const SHRINK_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -163,9 +201,26 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_that_is_cut_counts_the_missing_bytes() {
-        let mut letter = letter(Some(&[b'x'; 100]));
-        letter.cut(60);
-        assert_eq!((letter.value_bytes().unwrap().len(), letter.missing_bytes), (60, 40));
+    fn a_letter_becomes_smaller_until_nothing_of_the_record_is_left() {
+        let mut letter = letter(Some(&vec![b'x'; 2 * CUT_BYTES + 9]));
+        letter.headers.push(("h".to_owned(), STANDARD.encode("value")));
+        assert!(letter.shrink());
+        assert_eq!(letter.value_bytes().unwrap().len(), CUT_BYTES);
+        assert_eq!(letter.missing_bytes, CUT_BYTES as u64 + 9);
+        let mut steps = 1;
+        let mut before = CUT_BYTES;
+        while letter.value.as_ref().is_some_and(|value| !value.is_empty()) {
+            assert!(letter.shrink() && letter.key.is_some() && !letter.headers.is_empty());
+            let now = letter.value_bytes().unwrap().len();
+            assert!(now < before);
+            (before, steps) = (now, steps + 1);
+        }
+        assert!(steps <= 22, "{steps}");
+        assert!(letter.shrink() && letter.headers.is_empty());
+        assert!(letter.detail.ends_with("left out, as it is too large: its 1 headers"));
+        assert!(letter.shrink() && letter.key.is_none());
+        assert!(letter.detail.ends_with("its key"));
+        assert!(letter.missing_bytes > 2 * CUT_BYTES as u64 + 9);
+        assert!(!letter.shrink(), "there is nothing left");
     }
 }

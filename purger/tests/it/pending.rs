@@ -76,6 +76,21 @@ async fn blocked_dead_letters_never_stop_delivery_and_are_written_later() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_that_its_topic_refuses_holds_nothing_up_for_ever() {
+    let broker = Broker::start(1);
+    broker.write(0, "k", b"no event").await;
+    let too_large = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    broker.cluster.request_errors(RDKafkaApiKey::Produce, &[too_large; 1000]);
+    let proxy = Proxy::start();
+    let purger = Purger::start(&broker, &[&proxy], "").await;
+    until_status(&purger, "it is given up", |status| {
+        status.partitions.first().is_some_and(|partition| partition.confirmed == 1)
+    })
+    .await;
+    assert_eq!(purger.metric("shellac_purger_dead_letters_total").await, "1");
+}
+
+#[tokio::test]
 async fn a_refused_purge_never_waits_for_its_dead_letter() {
     let broker = Broker::start(1);
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
