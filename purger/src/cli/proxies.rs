@@ -8,7 +8,7 @@ use settings::Config;
 use crate::admin::LiveSummary;
 use crate::delivery::discovery::{Discovered, Discovery};
 use crate::delivery::outcome::DeliveryOutcome;
-use crate::delivery::target::{Target, TargetOptions};
+use crate::delivery::target::{Target, TargetOptions, no_answer};
 
 pub(super) async fn find(config: &Config) -> Vec<Arc<Target>> {
     let rules = &config.purger;
@@ -72,6 +72,7 @@ pub(super) fn reason(outcome: &DeliveryOutcome) -> String {
             format!("{text}; is this the admin listener of a shellac proxy?")
         }
         DeliveryOutcome::Failed(text) => text.clone(),
+        DeliveryOutcome::Late(patience) => no_answer(*patience),
         DeliveryOutcome::Refused(refusal) => refusal.detail.clone(),
         DeliveryOutcome::Wait(_) => "it asks for a pause".to_owned(),
         DeliveryOutcome::Gap(_) | DeliveryOutcome::Applied(_) => {

@@ -1,17 +1,19 @@
 //! `BatchSender`: sends one batch at a time of one partition to one proxy, until the proxy has
 //! confirmed it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use purge_protocol::log::{Applied, Hit, LogStatus, Start};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::context::DeliveryContext;
 use super::encoding::{self, CleanSince};
 use super::outcome::DeliveryOutcome;
 use super::parts::Parts;
+use super::patience::Patience;
 use super::refusal::give_up;
 use super::target::Target;
 use crate::backoff::Backoff;
@@ -24,6 +26,7 @@ pub(super) struct BatchSender {
     pub(super) target: Arc<Target>,
     pub(super) partition: Arc<Partition>,
     pub(super) backoff: Backoff,
+    patience: Patience,
     pub(super) instance: String,
     /// The latest reading of the proxy's clock, in its milliseconds, and the moment of its arrival.
     pub(super) clock: Option<(u64, Instant)>,
@@ -49,6 +52,8 @@ enum BatchResult {
     Applied(Applied),
     /// The proxy refuses the content of the batch, for this reason.
     Refused(String),
+    /// The batch takes the proxy too long.
+    TooSlow,
     /// The proxy reports another position, or another process has taken its place.
     LocateAgain,
 }
@@ -61,11 +66,13 @@ impl BatchSender {
         partition: Arc<Partition>,
     ) -> Self {
         let backoff = Backoff::new(context.rules.backoff_max);
+        let patience = Patience::new(context.rules.timeout);
         Self {
             context,
             target,
             partition,
             backoff,
+            patience,
             instance: String::new(),
             clock: None,
             progressed: Instant::now(),
@@ -80,21 +87,29 @@ impl BatchSender {
         (&self.partition.log.topic, self.partition.log.partition)
     }
 
-    /// Sends a batch until it is confirmed. A batch that is refused is sent in parts.
+    /// Sends a batch until it is confirmed. A batch that is refused or takes too long is sent in
+    /// parts.
     pub(super) async fn send(&mut self, slice: &Slice, start: Option<Start>) -> SendResult {
-        match self.offer(slice, start).await {
+        let offered = if self.patience.is_exhausted() && !slice.purges.is_empty() {
+            BatchResult::TooSlow // as those before were
+        } else {
+            self.offer(slice, start).await
+        };
+        match offered {
             BatchResult::Applied(applied) => self.confirmed(slice, applied).await,
-            BatchResult::Refused(why) => Box::pin(self.send_in_parts(slice, why)).await,
+            BatchResult::Refused(_) | BatchResult::TooSlow => {
+                Box::pin(self.send_in_parts(slice, offered)).await
+            }
             BatchResult::LocateAgain => SendResult::LocateAgain,
         }
     }
 
-    /// Sends the purges of a refused batch in ever smaller parts. A selector that is refused alone
-    /// is given up.
-    async fn send_in_parts(&mut self, slice: &Slice, why: String) -> SendResult {
+    /// Sends the purges of a batch in ever smaller parts. A selector that is refused alone is given
+    /// up; one that takes long is sent for as long as it takes.
+    async fn send_in_parts(&mut self, slice: &Slice, mut offered: BatchResult) -> SendResult {
         let mut parts = Parts::of(slice);
         let mut is_distrusted = false;
-        let mut offered = BatchResult::Refused(why);
+        (1..self.patience.late()).for_each(|_| parts.halve());
         loop {
             match offered {
                 BatchResult::Applied(applied) => {
@@ -116,6 +131,7 @@ impl BatchSender {
                         self.give_up(purge, &why);
                     }
                 }
+                BatchResult::TooSlow => parts.halve(),
                 BatchResult::LocateAgain => return SendResult::LocateAgain,
             }
             offered = self.offer(&parts.next(), None).await;
@@ -147,7 +163,7 @@ impl BatchSender {
         loop {
             let room = target.room_for(bytes).await;
             self.sent = Some(Instant::now());
-            let outcome = target.deliver(self.encode(slice, start)).await;
+            let outcome = self.deliver(self.encode(slice, start)).await;
             drop(room);
             self.context
                 .metrics
@@ -156,6 +172,9 @@ impl BatchSender {
             match outcome {
                 DeliveryOutcome::Applied(applied) => {
                     self.note_progress(&applied);
+                    if let Some(sent) = self.sent.filter(|_| !slice.purges.is_empty()) {
+                        self.patience.note_answer(sent.elapsed());
+                    }
                     return BatchResult::Applied(applied);
                 }
                 DeliveryOutcome::Gap(log_status) => {
@@ -185,6 +204,11 @@ impl BatchSender {
                     );
                     return BatchResult::Refused(refusal.detail);
                 }
+                outcome @ DeliveryOutcome::Late(_) if !slice.purges.is_empty() => {
+                    if let Some(result) = self.late(slice, &outcome).await {
+                        return result;
+                    }
+                }
                 outcome => {
                     self.failed(&outcome).await;
                     if self.is_catching_up {
@@ -193,6 +217,38 @@ impl BatchSender {
                 }
             }
         }
+    }
+
+    /// Delivers a batch. A proxy that takes longer than `slow_after` delays no commit meanwhile.
+    async fn deliver(&self, batch: Bytes) -> DeliveryOutcome {
+        let mut delivered = pin!(self.target.deliver(batch, self.patience.current()));
+        if let Ok(outcome) = timeout(self.context.rules.slow_after, delivered.as_mut()).await {
+            return outcome;
+        }
+        self.partition.release(self.target.id);
+        delivered.await
+    }
+
+    /// Judges a batch without an answer in time. A proxy that answers otherwise is at work on it: it
+    /// gets more time and, if that is not enough, smaller batches. `None`: to be sent again.
+    async fn late(&mut self, slice: &Slice, outcome: &DeliveryOutcome) -> Option<BatchResult> {
+        let Ok(log_status) = self.target.log_status().await else {
+            self.failed(outcome).await;
+            return self.is_catching_up.then_some(BatchResult::LocateAgain);
+        };
+        let own = log_status.positions.iter().find(|own| own.log == self.partition.log);
+        let is_beyond = own.is_some_and(|own| own.next > slice.from);
+        if is_beyond || log_status.instance != self.instance {
+            // It finished the batch after all, or another process has taken its place.
+            self.log_status = Some(log_status);
+            return Some(BatchResult::LocateAgain);
+        }
+        self.patience.note_late();
+        self.failed(outcome).await;
+        if self.is_catching_up && self.patience.late().is_multiple_of(LATE_WITH_CURSOR) {
+            return Some(BatchResult::LocateAgain); // others wait for its cursor
+        }
+        self.patience.is_exhausted().then_some(BatchResult::TooSlow)
     }
 
     fn encode(&self, slice: &Slice, start: Option<Start>) -> Bytes {
@@ -247,7 +303,9 @@ impl BatchSender {
                     SendResult::Confirmed(next)
                 }
             }
-            BatchResult::Refused(_) | BatchResult::LocateAgain => SendResult::LocateAgain,
+            BatchResult::Refused(_) | BatchResult::TooSlow | BatchResult::LocateAgain => {
+                SendResult::LocateAgain
+            }
         }
     }
 
@@ -339,5 +397,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Batches in a row without an answer in time, after which a cursor is given back.
+const LATE_WITH_CURSOR: u32 = 3;
 /// Slows down two purgers that each believe they own the partition.
 const HOLE_PAUSE: Duration = Duration::from_millis(20);

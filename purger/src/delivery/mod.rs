@@ -22,6 +22,7 @@ mod chunk;
 mod encoding;
 mod locate;
 mod parts;
+mod patience;
 
 use std::sync::Arc;
 

@@ -19,6 +19,8 @@ pub enum DeliveryOutcome {
     /// The proxy denies access, which an operator has to mend. Keep trying, so that no purge is
     /// lost.
     NotAllowed(String),
+    /// There was no answer within this time.
+    Late(Duration),
     /// Another server answered, or the proxy failed: try again.
     Failed(String),
 }
@@ -62,7 +64,7 @@ impl DeliveryOutcome {
             Self::Wait(_) => "wait",
             Self::Refused(_) => "refused",
             Self::NotAllowed(_) => "not_allowed",
-            Self::Failed(_) => "failed",
+            Self::Late(_) | Self::Failed(_) => "failed",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `Parts`: the purges of a refused batch, in ever smaller batches. Pure.
+//! `Parts`: the purges of a batch that is refused or takes too long, in ever smaller batches. Pure.
 //!
 //! All parts but the last cover no offsets, so that the proxy's position moves when the whole batch
 //! is in force.
@@ -61,6 +61,17 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// Splits the part that takes the proxy too long, if it can be split. No purge is given up for
+    /// that.
+    pub(super) fn halve(&mut self) {
+        if let Some(part) = self.waiting.last()
+            && let Ok((first, second)) = halves(part.clone())
+        {
+            self.waiting.pop();
+            self.waiting.extend([second, first]);
+        }
+    }
+
     pub(super) fn into_hits(self) -> Vec<Hit> {
         self.hits
     }
@@ -86,5 +97,32 @@ fn halves(mut purges: Purges) -> Result<(Purges, Purges), Option<(i64, Bytes)>> 
     match (parts.next(), parts.next()) {
         (Some(first), Some(second)) => Ok((one(first), one(second))),
         _ => Err(Some((offset, json))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_takes_too_long_is_halved_and_never_given_up() {
+        let purge = |offset: i64, tags: &str| {
+            (offset, Bytes::from(format!(r#"{{"offset":{offset},"tags":[{tags}]}}"#)))
+        };
+        let purges = vec![purge(4, r#""a","b""#), purge(5, r#""c""#)];
+        let slice = Slice { to: 6, purges, ..Slice::empty(4) };
+        let mut parts = Parts::of(&slice);
+        let mut sent = Vec::new();
+        (0..9).for_each(|_| parts.halve());
+        loop {
+            let part = parts.next();
+            let text = |(_, purge): &(i64, Bytes)| String::from_utf8_lossy(purge).into_owned();
+            sent.push((part.to, part.purges.iter().map(text).collect::<String>()));
+            if parts.applied(&[]) {
+                break;
+            }
+        }
+        let has = |at: usize, to: i64, tag: &str| sent[at].0 == to && sent[at].1.contains(tag);
+        assert!(sent.len() == 3 && has(0, 4, "a") && has(1, 4, "b") && has(2, 6, "c"), "{sent:?}");
     }
 }

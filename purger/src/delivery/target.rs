@@ -52,6 +52,15 @@ pub struct TargetOptions {
     pub timeout: Duration,
 }
 
+/// The failure of a request.
+#[derive(Debug, thiserror::Error)]
+enum ExchangeError {
+    #[error("{}", no_answer(*.0))]
+    Late(Duration),
+    #[error("{0}")]
+    Failed(String),
+}
+
 #[derive(Clone, Debug, Default)]
 struct TargetHealth {
     instance: String,
@@ -140,7 +149,7 @@ impl Target {
     }
 
     pub async fn log_status(&self) -> Result<LogStatus, DeliveryOutcome> {
-        let (status, body) = self.send(Method::GET, Bytes::new()).await?;
+        let (status, body) = self.send(Method::GET, Bytes::new(), self.timeout).await?;
         match status.0 {
             StatusCode::OK => serde_json::from_slice(&body).map_err(|error| {
                 DeliveryOutcome::Failed(format!(
@@ -180,8 +189,9 @@ impl Target {
         free.acquire_many_owned(bytes).await.ok()
     }
 
-    pub async fn deliver(&self, batch: Bytes) -> DeliveryOutcome {
-        match self.send(Method::POST, batch).await {
+    /// Delivers a batch; gives up when there is no answer within `patience`.
+    pub async fn deliver(&self, batch: Bytes, patience: Duration) -> DeliveryOutcome {
+        match self.send(Method::POST, batch, patience).await {
             Ok((status, body)) => DeliveryOutcome::of(status.0, &status.1, &body),
             Err(outcome) => outcome,
         }
@@ -194,7 +204,8 @@ impl Target {
         path: &str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), String> {
-        let sent = self.exchange(method, path, body).await?;
+        let sent = self.exchange(method, path, body, self.timeout).await;
+        let sent = sent.map_err(|error| error.to_string())?;
         Ok((sent.0.0, sent.1))
     }
 
@@ -202,8 +213,12 @@ impl Target {
         &self,
         method: Method,
         body: Bytes,
+        patience: Duration,
     ) -> Result<((StatusCode, http::HeaderMap), Bytes), DeliveryOutcome> {
-        self.exchange(method, PATH, body).await.map_err(DeliveryOutcome::Failed)
+        self.exchange(method, PATH, body, patience).await.map_err(|error| match error {
+            ExchangeError::Late(patience) => DeliveryOutcome::Late(patience),
+            ExchangeError::Failed(text) => DeliveryOutcome::Failed(text),
+        })
     }
 
     async fn exchange(
@@ -211,7 +226,8 @@ impl Target {
         method: Method,
         path: &str,
         body: Bytes,
-    ) -> Result<((StatusCode, http::HeaderMap), Bytes), String> {
+        patience: Duration,
+    ) -> Result<((StatusCode, http::HeaderMap), Bytes), ExchangeError> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
@@ -221,7 +237,9 @@ impl Target {
             request = request.header(AUTHORIZATION, authorization);
         }
         let answer_max = ANSWER_BYTES + 2 * body.len();
-        let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
+        let request = request
+            .body(Full::new(body))
+            .map_err(|error| ExchangeError::Failed(error.to_string()))?;
         let exchange = async {
             let response = self.client.request(request).await.map_err(|error| causes(&error))?;
             let (head, body) = response.into_parts();
@@ -229,8 +247,10 @@ impl Target {
             let body = body.map_err(|error| error.to_string())?.to_bytes();
             Ok(((head.status, head.headers), body))
         };
-        let late = |_elapsed| format!("no answer within {:?}", self.timeout);
-        timeout(self.timeout, exchange).await.map_err(late)?
+        match timeout(patience, exchange).await {
+            Ok(exchanged) => exchanged.map_err(ExchangeError::Failed),
+            Err(_elapsed) => Err(ExchangeError::Late(patience)),
+        }
     }
 
     pub fn note_position(&self, log: (&str, i32), next: i64, is_catching_up: bool) {
@@ -255,6 +275,7 @@ impl Target {
         let text = match outcome {
             DeliveryOutcome::Failed(text) | DeliveryOutcome::NotAllowed(text) => text.clone(),
             DeliveryOutcome::Refused(refusal) => refusal.detail.clone(),
+            DeliveryOutcome::Late(patience) => no_answer(*patience),
             DeliveryOutcome::Wait(_) => "it asks for a pause".to_owned(),
             DeliveryOutcome::Gap(_) | DeliveryOutcome::Applied(_) => return,
         };
@@ -304,6 +325,11 @@ impl Target {
             error: health.last_error.clone(),
         }
     }
+}
+
+/// Returns the words for a proxy that does not answer in time.
+pub fn no_answer(patience: Duration) -> String {
+    format!("no answer within {patience:?}")
 }
 
 fn causes(error: &dyn std::error::Error) -> String {

@@ -91,6 +91,32 @@ async fn a_proxy_that_never_answers_does_not_fill_the_window_for_the_others() {
 }
 
 #[tokio::test]
+async fn a_batch_that_takes_a_proxy_too_long_is_sent_in_parts() {
+    let broker = Broker::start(1);
+    let proxy = Proxy::start();
+    let settings = "timeout = \"300ms\"\nbackoff_max = \"100ms\"";
+    let purger = Purger::start(&broker, &[&proxy], settings).await;
+    until("adopted", || proxy.starts().len() == 1).await;
+    proxy.labours(3, Duration::from_hours(1));
+    broker.purge_many(1, 0..20).await;
+    until("all tags", || (0..20).all(|tag| proxy.has(&format!("t{tag}")))).await;
+    until_status(&purger, "its offset is committed", |status| status.partitions[0].confirmed == 20)
+        .await;
+}
+
+#[tokio::test]
+async fn a_purge_that_takes_long_gets_the_time_that_it_takes() {
+    let broker = Broker::start(1);
+    let proxy = Proxy::start();
+    let settings = "timeout = \"300ms\"\nbackoff_max = \"100ms\"";
+    let _purger = Purger::start(&broker, &[&proxy], settings).await;
+    until("adopted", || proxy.starts().len() == 1).await;
+    proxy.labours(0, Duration::from_secs(1));
+    broker.purge(0, "slow").await;
+    until("it is applied", || proxy.has("slow")).await;
+}
+
+#[tokio::test]
 async fn no_offset_is_committed_while_no_proxy_confirms() {
     let broker = Broker::start(1);
     let mut proxy = Proxy::start();

@@ -41,6 +41,8 @@ struct Memory {
     answer: Option<Answer>,
     /// Batches that are never answered, once that has begun.
     hung: Option<usize>,
+    /// What batches with more purges than so many take.
+    labour: Option<(usize, Duration)>,
     authorization: Vec<String>,
     connections: usize,
     rules: settings::PurgeSettings,
@@ -57,6 +59,7 @@ impl Proxy {
             batches: Vec::new(),
             answer: None,
             hung: None,
+            labour: None,
             authorization: Vec::new(),
             connections: 0,
             rules: settings::PurgeSettings::default(),
@@ -109,6 +112,11 @@ impl Proxy {
 
     pub(crate) fn hung(&self) -> usize {
         self.memory.lock().hung.unwrap_or(0)
+    }
+
+    /// Takes so long from now on for batches of more than `purges` purges.
+    pub(crate) fn labours(&self, purges: usize, time: Duration) {
+        self.memory.lock().labour = Some((purges, time));
     }
 
     /// Changes what it takes at once.
@@ -207,6 +215,12 @@ async fn answer(memory: &Mutex<Memory>, request: Request<Incoming>) -> Response<
     let hangs = head.method == Method::POST && memory.lock().hangs();
     if hangs {
         std::future::pending::<()>().await;
+    }
+    let labour = memory.lock().labour;
+    if let Some((purges, time)) = labour
+        && serde_json::from_slice::<Batch>(&body).is_ok_and(|it| it.purges.len() > purges)
+    {
+        tokio::time::sleep(time).await;
     }
     let mut memory = memory.lock();
     let field = head.headers.get("authorization");
