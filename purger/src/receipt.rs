@@ -72,7 +72,7 @@ pub struct Receipts {
 #[derive(Debug)]
 enum ReceiptNote {
     Expected { offset: i64, pending: OpenReceipt },
-    Confirmed { log: LogId, target: TargetId, next: i64, hits: Vec<Hit> },
+    Confirmed { partition: Arc<Partition>, target: TargetId, next: i64, hits: Vec<Hit> },
     Known(Vec<(TargetId, String)>),
 }
 
@@ -84,9 +84,16 @@ struct ReceiptCollector {
     clock: Clock,
     written: Arc<Counter>,
     known: Vec<(TargetId, String)>,
-    /// Each target's position in each partition.
-    positions: HashMap<(LogId, TargetId), i64>,
-    pending: BTreeMap<LogId, BTreeMap<i64, OpenReceipt>>,
+    /// By incarnation of their partitions.
+    logs: BTreeMap<u64, LogReceipts>,
+}
+
+/// The receipts of one partition, until it is revoked or its log is replaced.
+#[derive(Debug)]
+struct LogReceipts {
+    partition: Arc<Partition>,
+    positions: HashMap<TargetId, i64>,
+    pending: BTreeMap<i64, OpenReceipt>,
 }
 
 #[derive(Debug)]
@@ -116,8 +123,7 @@ impl Receipts {
             clock,
             written: Arc::clone(&written),
             known: Vec::new(),
-            positions: HashMap::new(),
-            pending: BTreeMap::new(),
+            logs: BTreeMap::new(),
         };
         drop(tokio::spawn(collection.run(inbox)));
         Self { notes, written }
@@ -136,8 +142,15 @@ impl Receipts {
         let _is_shutting_down = self.notes.blocking_send(ReceiptNote::Expected { offset, pending });
     }
 
-    pub async fn confirm(&self, log: &LogId, target: TargetId, next: i64, hits: Vec<Hit>) {
-        let note = ReceiptNote::Confirmed { log: log.clone(), target, next, hits };
+    pub async fn confirm(
+        &self,
+        partition: &Arc<Partition>,
+        target: TargetId,
+        next: i64,
+        hits: Vec<Hit>,
+    ) {
+        let partition = Arc::clone(partition);
+        let note = ReceiptNote::Confirmed { partition, target, next, hits };
         let _is_shutting_down = self.notes.send(note).await;
     }
 
@@ -163,69 +176,48 @@ impl ReceiptCollector {
     fn take(&mut self, note: ReceiptNote) {
         match note {
             ReceiptNote::Known(known) => {
-                self.positions.retain(|(_, target), _| known.iter().any(|(id, _)| id == target));
+                let is_known = |target: &TargetId| known.iter().any(|(id, _)| id == target);
+                for log in self.logs.values_mut() {
+                    log.positions.retain(|target, _| is_known(target));
+                }
                 self.known = known;
-                self.close_complete(None);
+                let incarnations: Vec<u64> = self.logs.keys().copied().collect();
+                for incarnation in incarnations {
+                    self.close_complete(incarnation, i64::MIN..i64::MAX);
+                }
             }
             ReceiptNote::Expected { offset, mut pending } => {
-                let log = pending.partition.log.clone();
                 let at_ms = self.clock.now().as_millis();
+                let incarnation = pending.partition.incarnation;
+                let log = log_of(&mut self.logs, &pending.partition);
                 pending.confirmed.extend(self.known.iter().filter_map(|(target, _)| {
-                    let next = self.positions.get(&(log.clone(), *target))?;
+                    let next = log.positions.get(target)?;
                     let noted = ProxyConfirmation { target: *target, at_ms, objects: None };
                     (*next > offset).then_some(noted)
                 }));
-                self.pending.entry(log.clone()).or_default().insert(offset, pending);
-                self.close_complete(Some((&log, offset..offset + 1)));
+                log.pending.insert(offset, pending);
+                self.close_complete(incarnation, offset..offset + 1);
             }
-            ReceiptNote::Confirmed { log, target, next, hits } => {
-                let before = self.positions.insert((log.clone(), target), next);
+            ReceiptNote::Confirmed { partition, target, next, hits } => {
+                let incarnation = partition.incarnation;
+                let log = log_of(&mut self.logs, &partition);
+                let before = log.positions.insert(target, next);
                 let range = before.unwrap_or(i64::MIN)..next;
-                if !range.is_empty() {
-                    self.note(&log, range.clone(), target, before.map(|_| &*hits));
-                    self.close_complete(Some((&log, range)));
+                if !range.is_empty() && self.known.iter().any(|(id, _)| *id == target) {
+                    let at_ms = self.clock.now().as_millis();
+                    log.note(range.clone(), target, at_ms, before.map(|_| &*hits));
+                    self.close_complete(incarnation, range);
                 }
             }
         }
     }
 
-    /// Records that a proxy confirmed a range; everything below it was recorded before. `None`: it
-    /// had confirmed the range before it was first asked.
-    fn note(&mut self, log: &LogId, range: Range<i64>, target: TargetId, hits: Option<&[Hit]>) {
-        if !self.known.iter().any(|(id, _)| *id == target) {
-            return;
-        }
-        let at_ms = self.clock.now().as_millis();
-        let by_offset = |hits: &[Hit]| {
-            hits.iter().map(|hit| (hit.offset, hit.objects)).collect::<HashMap<_, _>>()
-        };
-        let hits = hits.map(by_offset);
-        let Some(pending) = self.pending.get_mut(log) else { return };
-        for (offset, pending) in pending.range_mut(range) {
-            if !pending.has(target) {
-                let objects = hits.as_ref().map(|hits| hits.get(offset).copied().unwrap_or(0));
-                pending.confirmed.push(ProxyConfirmation { target, at_ms, objects });
-            }
-        }
-    }
-
-    /// Writes the receipts that every known proxy has confirmed, in a range or everywhere.
-    fn close_complete(&mut self, range: Option<(&LogId, Range<i64>)>) {
+    /// Writes the receipts of a range that every known proxy has confirmed.
+    fn close_complete(&mut self, incarnation: u64, range: Range<i64>) {
+        let Some(log) = self.logs.get_mut(&incarnation) else { return };
         let known = &self.known;
         let is_complete = |_: &i64, pending: &mut OpenReceipt| is_complete(pending, known);
-        let mut closed = Vec::new();
-        match range {
-            Some((log, range)) => {
-                if let Some(pending) = self.pending.get_mut(log) {
-                    closed.extend(pending.extract_if(range, is_complete));
-                }
-            }
-            None => {
-                for pending in self.pending.values_mut() {
-                    closed.extend(pending.extract_if(.., is_complete));
-                }
-            }
-        }
+        let closed: Vec<_> = log.pending.extract_if(range, is_complete).collect();
         for (offset, pending) in closed {
             self.write(offset, pending);
         }
@@ -236,19 +228,15 @@ impl ReceiptCollector {
     fn close_late(&mut self) {
         let (now, timeout) = (self.clock.now(), self.timeout);
         let mut closed = Vec::new();
-        for pending in self.pending.values_mut() {
-            let is_ours = |pending: &OpenReceipt| !pending.partition.closing.is_cancelled();
-            if pending.first_key_value().is_some_and(|(_, first)| !is_ours(first)) {
-                pending.retain(|_, pending| is_ours(pending));
-            }
+        self.logs.retain(|_, log| log.is_needed());
+        for log in self.logs.values_mut() {
             // Offsets are in the order of reading.
-            while let Some(first) = pending.first_entry()
+            while let Some(first) = log.pending.first_entry()
                 && now.since(first.get().read) >= timeout
             {
                 closed.push(first.remove_entry());
             }
         }
-        self.pending.retain(|_, pending| !pending.is_empty());
         for (offset, pending) in closed {
             self.write(offset, pending);
         }
@@ -271,6 +259,44 @@ impl ReceiptCollector {
             written.add(1);
             pending.partition.complete(offset, WorkKind::Receipt);
         }));
+    }
+}
+
+fn log_of<'a>(
+    logs: &'a mut BTreeMap<u64, LogReceipts>,
+    partition: &Arc<Partition>,
+) -> &'a mut LogReceipts {
+    let log = logs.entry(partition.incarnation).or_insert_with(|| LogReceipts {
+        partition: Arc::clone(partition),
+        positions: HashMap::new(),
+        pending: BTreeMap::new(),
+    });
+    if log.partition.closing.is_cancelled() {
+        log.partition = Arc::clone(partition);
+    }
+    log
+}
+
+impl LogReceipts {
+    /// Returns whether the partition is still this purger's, and its log is read or owes receipts.
+    fn is_needed(&self) -> bool {
+        let is_read = !self.partition.closing.is_cancelled();
+        !self.partition.revoked.is_cancelled() && (is_read || !self.pending.is_empty())
+    }
+
+    /// Records that a proxy confirmed a range; everything below it was recorded before. `None`: it
+    /// had confirmed the range before it was first asked.
+    fn note(&mut self, range: Range<i64>, target: TargetId, at_ms: u64, hits: Option<&[Hit]>) {
+        let by_offset = |hits: &[Hit]| {
+            hits.iter().map(|hit| (hit.offset, hit.objects)).collect::<HashMap<_, _>>()
+        };
+        let hits = hits.map(by_offset);
+        for (offset, pending) in self.pending.range_mut(range) {
+            if !pending.has(target) {
+                let objects = hits.as_ref().map(|hits| hits.get(offset).copied().unwrap_or(0));
+                pending.confirmed.push(ProxyConfirmation { target, at_ms, objects });
+            }
+        }
     }
 }
 
@@ -315,3 +341,85 @@ fn receipt(
 
 const NOTES_MAX: usize = 10_000;
 const TICK: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use settings::KafkaSettings;
+
+    use super::*;
+    use crate::kafka::context::TokenSource;
+    use crate::partition::window::WindowLimits;
+
+    fn collector(clock: Clock) -> ReceiptCollector {
+        let kafka =
+            KafkaSettings { brokers: vec!["127.0.0.1:1".to_owned()], ..KafkaSettings::default() };
+        let tokens = TokenSource { file: None, clock: clock.clone() };
+        ReceiptCollector {
+            topic: "receipts".to_owned(),
+            producer: Producer::new(&kafka, tokens).unwrap(),
+            timeout: Duration::from_mins(1),
+            clock,
+            written: Arc::default(),
+            known: vec![(1, "http://proxy".to_owned())],
+            logs: BTreeMap::new(),
+        }
+    }
+
+    fn partition() -> Arc<Partition> {
+        let log = LogId { cluster: "c".into(), topic: "t".into(), partition: 0 };
+        Partition::open(log, WindowLimits { records: 9, bytes: 1 << 20, batch: 1 << 20 })
+    }
+
+    fn expect(collector: &mut ReceiptCollector, partition: &Arc<Partition>, offset: i64) {
+        let subject = PurgeSubject { id: "e".to_owned(), key: None };
+        let (partition, read) = (Arc::clone(partition), collector.clock.now());
+        let pending = OpenReceipt { partition, subject, read, confirmed: Vec::new() };
+        collector.take(ReceiptNote::Expected { offset, pending });
+    }
+
+    fn confirm(collector: &mut ReceiptCollector, partition: &Arc<Partition>, next: i64) {
+        let partition = Arc::clone(partition);
+        collector.take(ReceiptNote::Confirmed { partition, target: 1, next, hits: Vec::new() });
+    }
+
+    fn open(collector: &ReceiptCollector) -> usize {
+        collector.logs.values().map(|log| log.pending.len()).sum()
+    }
+
+    #[tokio::test]
+    async fn a_position_in_another_log_closes_no_receipt() {
+        let mut collector = collector(Clock::system());
+        let old = partition();
+        old.push(29, 1, None);
+        confirm(&mut collector, &old, 30);
+        let replaced = old.reopened(0);
+        expect(&mut collector, &replaced, 0);
+        assert_eq!(open(&collector), 1, "the proxy has not confirmed it");
+        confirm(&mut collector, &replaced, 1);
+        assert_eq!(open(&collector), 0);
+        // Another purger had it meanwhile.
+        replaced.closing.cancel();
+        replaced.revoked.cancel();
+        let assigned_again = partition();
+        expect(&mut collector, &assigned_again, 0);
+        assert_eq!(open(&collector), 1);
+    }
+
+    #[tokio::test]
+    async fn receipts_of_a_log_that_goes_on_stay_open_until_it_is_revoked() {
+        let mut collector = collector(Clock::system());
+        let partition = partition();
+        expect(&mut collector, &partition, 0);
+        partition.push(0, 1, None);
+        partition.closing.cancel();
+        let again = partition.reopened(500);
+        collector.close_late();
+        assert_eq!(open(&collector), 1);
+        confirm(&mut collector, &again, 1);
+        assert_eq!(open(&collector), 0);
+        expect(&mut collector, &again, 500);
+        again.revoked.cancel();
+        collector.close_late();
+        assert!(collector.logs.is_empty(), "it is another purger's");
+    }
+}

@@ -285,7 +285,7 @@ impl BatchSender {
             }
         }
         if let Some(receipts) = &self.context.receipts {
-            receipts.confirm(&self.partition.log, self.target.id, next, hits).await;
+            receipts.confirm(&self.partition, self.target.id, next, hits).await;
         }
     }
 

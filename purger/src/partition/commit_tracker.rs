@@ -35,10 +35,11 @@ impl CommitTracker {
         Self { read_to: offset, confirmed: BTreeMap::new(), owed, returned: offset }
     }
 
-    /// Begins at another offset, because nothing was read yet. Expected targets stay expected.
+    /// Begins at another offset, because nothing was read yet. Expected targets stay expected, and
+    /// pending work of records below holds the offset.
     pub fn restart_at(&mut self, offset: i64) {
-        (self.read_to, self.returned) = (offset, offset);
-        self.owed.iter_mut().for_each(PendingWork::clear_held);
+        self.read_to = offset;
+        self.returned = self.lowest_owed().min(offset);
         for confirmed in self.confirmed.values_mut() {
             *confirmed = offset.max(*confirmed);
         }
@@ -92,10 +93,9 @@ impl CommitTracker {
         self.pending(work.kind).add_pending(offset, work, now)
     }
 
-    pub fn take_deferred(&mut self, other: &mut Self) {
-        for (own, other) in self.owed.iter_mut().zip(&mut other.owed) {
-            own.take_deferred(other);
-        }
+    /// Takes all pending work over.
+    pub fn take_pending(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.owed, &mut other.owed);
     }
 
     /// Returns the lowest offset that some target which keeps up has not confirmed; without
@@ -107,9 +107,13 @@ impl CommitTracker {
 
     /// Returns the offset below which everything may be committed. It never falls.
     pub fn committable(&mut self) -> i64 {
-        let owed = self.owed.iter().filter_map(PendingWork::lowest).min().unwrap_or(i64::MAX);
-        self.returned = self.returned.max(self.confirmed_by_all().min(owed));
+        self.returned = self.returned.max(self.confirmed_by_all().min(self.lowest_owed()));
         self.returned
+    }
+
+    /// Returns the lowest offset of pending work; without any, the highest there is.
+    fn lowest_owed(&self) -> i64 {
+        self.owed.iter().filter_map(PendingWork::lowest).min().unwrap_or(i64::MAX)
     }
 }
 

@@ -10,8 +10,8 @@ pub mod window;
 
 mod state;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -31,6 +31,11 @@ pub use self::state::Progress;
 #[derive(Debug)]
 pub struct Partition {
     pub log: LogId,
+    /// Differs when the partition is assigned again, and when its log was replaced: offsets of one
+    /// incarnation say nothing of another.
+    pub incarnation: u64,
+    /// When it was assigned.
+    pub assigned: Instant,
     /// Number of partitions of its topic; [`PARTITIONS_MAX`] while it is not known.
     partitions: AtomicI32,
     /// Cancelled when the partition is revoked or reopened: deliveries from it stop.
@@ -38,6 +43,8 @@ pub struct Partition {
     /// Cancelled when the partition is revoked: its pending work is another purger's now.
     pub revoked: CancellationToken,
     state: Mutex<PartitionState>,
+    /// The partition that has its pending work, after it was reopened.
+    successor: OnceLock<Arc<Self>>,
     /// Everything below this offset has been read; `-1`: not known yet.
     read_to: watch::Sender<i64>,
 }
@@ -46,36 +53,43 @@ impl Partition {
     /// Opens a partition. It begins at its first record, or at the offset that [`Self::begin_at`]
     /// is told before.
     pub fn open(log: LogId, limits: WindowLimits) -> Arc<Self> {
-        let state = PartitionState::new(CommitTracker::default(), limits);
-        Self::with(log, PARTITIONS_MAX, CancellationToken::new(), state)
+        Arc::new(Self {
+            log,
+            incarnation: next_incarnation(),
+            assigned: Instant::now(),
+            partitions: AtomicI32::new(PARTITIONS_MAX),
+            closing: CancellationToken::new(),
+            revoked: CancellationToken::new(),
+            state: Mutex::new(PartitionState::new(CommitTracker::default(), limits)),
+            successor: OnceLock::new(),
+            read_to: watch::Sender::new(-1),
+        })
     }
 
-    /// Opens the partition once more, because its log has changed. Deferred work stays pending if
-    /// the log goes on at `offset`.
+    /// Opens the partition once more, because its log has changed. If the log goes on at `offset`,
+    /// it is the same incarnation, and pending work stays pending.
     pub fn reopened(&self, offset: i64) -> Arc<Self> {
         let mut old = self.state.lock();
         let mut commits = CommitTracker::default();
-        if old.window.as_ref().is_some_and(|window| window.end() <= offset) {
-            commits.take_deferred(&mut old.commits);
+        let goes_on = old.window.as_ref().is_some_and(|window| window.end() <= offset);
+        if goes_on {
+            commits.take_pending(&mut old.commits);
         }
-        let state = PartitionState::new(commits, old.limits());
-        Self::with(self.log.clone(), self.partitions(), self.revoked.clone(), state)
-    }
-
-    fn with(
-        log: LogId,
-        partitions: i32,
-        revoked: CancellationToken,
-        state: PartitionState,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            log,
-            partitions: AtomicI32::new(partitions),
+        let again = Arc::new(Self {
+            log: self.log.clone(),
+            incarnation: if goes_on { self.incarnation } else { next_incarnation() },
+            assigned: self.assigned,
+            partitions: AtomicI32::new(self.partitions()),
             closing: CancellationToken::new(),
-            revoked,
-            state: Mutex::new(state),
+            revoked: self.revoked.clone(),
+            state: Mutex::new(PartitionState::new(commits, old.limits())),
+            successor: OnceLock::new(),
             read_to: watch::Sender::new(-1),
-        })
+        });
+        if goes_on {
+            let _is_first = self.successor.set(Arc::clone(&again));
+        }
+        again
     }
 
     /// Sets the bytes of records and of pending work that are held, as this partition's share of
@@ -137,7 +151,14 @@ impl Partition {
 
     /// Adds pending work that has begun already, whatever memory it takes.
     pub fn hold_pending(&self, offset: i64, work: Work) {
-        self.state.lock().commits.pending(work.kind).hold(offset, work);
+        let mut state = self.state.lock();
+        match self.successor.get() {
+            Some(successor) => {
+                drop(state);
+                successor.hold_pending(offset, work);
+            }
+            None => state.commits.pending(work.kind).hold(offset, work),
+        }
     }
 
     /// Returns the range of records to read again for work of this kind, once there is room for it.
@@ -160,7 +181,14 @@ impl Partition {
     }
 
     pub fn complete(&self, offset: i64, kind: WorkKind) {
-        self.state.lock().commits.pending(kind).complete(offset);
+        let mut state = self.state.lock();
+        match self.successor.get() {
+            Some(successor) => {
+                drop(state);
+                successor.complete(offset, kind);
+            }
+            None => state.commits.pending(kind).complete(offset),
+        }
     }
 
     pub fn push(&self, offset: i64, fingerprint: u64, held: Option<HeldRecord>) {
@@ -256,6 +284,11 @@ impl Partition {
     pub fn progress(&self) -> Progress {
         self.state.lock().progress()
     }
+}
+
+fn next_incarnation() -> u64 {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    COUNT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// The number that proxies are told while the number of a topic's partitions is not known: more

@@ -163,16 +163,6 @@ impl PendingWork {
         }
     }
 
-    /// Forgets the work that is held, because its log is no longer read.
-    pub fn clear_held(&mut self) {
-        self.held.clear();
-        self.bytes = 0;
-    }
-
-    pub fn take_deferred(&mut self, other: &mut Self) {
-        self.deferred = other.deferred.take();
-    }
-
     fn has_room(&self, bytes: u64) -> bool {
         self.held.is_empty() || self.bytes + bytes <= self.bytes_max
     }

@@ -104,3 +104,23 @@ async fn a_lease_rests_on_the_moment_of_the_brokers_answer() {
     assert_eq!(partition.clean_since(4), Some(Duration::from_secs(2)));
     assert_eq!(partition.clean_since(5), Some(Duration::ZERO));
 }
+
+#[test]
+fn work_of_a_log_that_goes_on_is_not_forgotten() {
+    let partition = partition();
+    partition.begin_at(0);
+    let letter = Work { kind: WorkKind::DeadLetter, count: 1, bytes: 1 };
+    assert!(partition.add_pending(0, letter));
+    push(&partition, 0);
+    push(&partition, 1);
+    partition.confirm(1, 2, SystemTime::UNIX_EPOCH);
+    let again = partition.reopened(500);
+    assert_eq!(again.incarnation, partition.incarnation);
+    push(&again, 500);
+    again.confirm(1, 501, SystemTime::UNIX_EPOCH);
+    assert_eq!(again.committable(), Some(0), "its letter is not written");
+    partition.complete(0, WorkKind::DeadLetter);
+    assert_eq!(again.committable(), Some(501));
+    let other = again.reopened(0);
+    assert_ne!(other.incarnation, partition.incarnation);
+}
