@@ -36,7 +36,7 @@ pub(super) struct UndrainArguments {
 }
 
 /// What is asked before something that cannot be taken back.
-pub(super) struct Confirmation {
+pub(super) struct AskedStep {
     pub(super) effect: &'static str,
     pub(super) words: &'static str,
 }
@@ -47,7 +47,7 @@ pub(super) fn drain(arguments: &DrainArguments) -> ExitCode {
 }
 
 fn run(arguments: &DrainArguments) -> Result<Exit, Exit> {
-    let question = Confirmation {
+    let question = AskedStep {
         effect: "load balancers will send nothing here",
         words: "Load balancers will send nothing here until `shellac undrain`. Drain? [y/N]",
     };
@@ -100,7 +100,7 @@ fn report(answer: &AdminAnswer, is_json: bool, exit: Exit) -> Exit {
     if std::io::stdout().write_all(text.as_bytes()).is_ok() { exit } else { Exit::Io }
 }
 
-impl Confirmation {
+impl AskedStep {
     /// Asks on a terminal; anywhere else, `--yes` is needed.
     pub(super) fn is_confirmed(&self) -> bool {
         if !std::io::stdin().is_terminal() {

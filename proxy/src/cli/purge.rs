@@ -9,7 +9,7 @@ use purge_protocol::{PurgeMode, PurgeReport, PurgeRequest, Selector, SelectorRep
 use serde_json::Value;
 
 use super::admin_client::{AdminAnswer, AdminArguments, AdminClient};
-use super::drain::Confirmation;
+use super::drain::AskedStep;
 use process::exit::Exit;
 use process::selectors::SelectorArguments;
 use process::terminal::{print, say};
@@ -49,7 +49,7 @@ pub(super) fn purge(arguments: PurgeArguments) -> ExitCode {
 }
 
 fn run(arguments: PurgeArguments) -> Result<Exit, Exit> {
-    let question = Confirmation {
+    let question = AskedStep {
         effect: "nothing of what is stored would be used any more",
         words: "Nothing of what is stored would be used any more. Purge everything? [y/N]",
     };

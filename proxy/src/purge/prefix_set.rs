@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use purge_protocol::UrlPrefix;
 
-/// Beginnings of paths by host. None of a host begins with another one, so a path has to be compared
-/// with the last one before it only.
+/// Beginnings of paths by host. None of a host begins with another one, so a path has to be
+/// compared with the last one before it only.
 #[derive(Debug, Default)]
 pub(super) struct PrefixSet<'a> {
     of_every_host: Vec<&'a [u8]>,

@@ -17,13 +17,13 @@ use settings::{ListenAddress, ListenSettings};
 #[derive(Debug)]
 pub(super) struct ListenerSet {
     /// By their ids.
-    places: Vec<Place>,
+    places: Vec<SocketPlace>,
     workers: usize,
 }
 
 /// A listener, or what is left of one: its settings and its connections.
 #[derive(Debug)]
-struct Place {
+struct SocketPlace {
     settings: ListenSettings,
     handle: ListenerHandle,
     /// Empty when it is closed.
@@ -100,7 +100,7 @@ impl ListenerSet {
         for (place, BoundListener { settings, addresses }) in bound.into_iter().enumerate() {
             let handle = ListenerHandle::new(ListenerId::at(place));
             let open = |bound| OpenAddress { bound, closing: CancellationToken::new() };
-            places.push(Place {
+            places.push(SocketPlace {
                 settings,
                 handle,
                 open: addresses.into_iter().map(open).collect(),
@@ -195,7 +195,7 @@ impl ListenerSet {
     /// by its name, or by its addresses under another name.
     fn choose_places(&self, next: &[ListenSettings]) -> Result<Vec<(usize, bool)>, ChangeError> {
         let mut is_taken = vec![false; self.places.len()];
-        let mut take = |fits: &dyn Fn(&Place) -> bool| {
+        let mut take = |fits: &dyn Fn(&SocketPlace) -> bool| {
             let mut free = self.places.iter().zip(&is_taken);
             let place = free.position(|(place, is_taken)| !is_taken && fits(place))?;
             *is_taken.get_mut(place)? = true;
@@ -203,17 +203,18 @@ impl ListenerSet {
         };
         let mut chosen: Vec<Option<(usize, bool)>> = Vec::new();
         for listen in next {
-            let same = |place: &Place| place.is_open() && place.settings.name == listen.name;
+            let same = |place: &SocketPlace| place.is_open() && place.settings.name == listen.name;
             chosen.push(take(&same).map(|place| (place, false)));
         }
         for (listen, place) in next.iter().zip(&mut chosen).filter(|(_, place)| place.is_none()) {
-            let renamed =
-                |place: &Place| place.is_open() && place.settings.addresses == listen.addresses;
+            let renamed = |place: &SocketPlace| {
+                place.is_open() && place.settings.addresses == listen.addresses
+            };
             *place = take(&renamed).map(|place| (place, false));
         }
         let mut end = self.places.len();
         for place in chosen.iter_mut().filter(|place| place.is_none()) {
-            let unused = |place: &Place| !place.is_open() && place.handle.connections() == 0;
+            let unused = |place: &SocketPlace| !place.is_open() && place.handle.connections() == 0;
             let number = take(&unused).unwrap_or_else(|| {
                 end += 1;
                 end - 1
@@ -268,7 +269,7 @@ impl ListenerSet {
                     }
                 }
             }
-            self.put(place, Place { settings, handle, open });
+            self.put(place, SocketPlace { settings, handle, open });
         }
         for (number, OpenAddress { bound, closing }) in staying {
             let place = self.places.get(number);
@@ -316,13 +317,13 @@ impl ListenerSet {
     /// Returns the open listener with the name of what was at this place before.
     fn heir_of(&self, place: usize) -> Option<ListenerId> {
         let gone = self.places.get(place)?;
-        let is_heir = |other: &&Place| {
+        let is_heir = |other: &&SocketPlace| {
             other.handle.id != gone.handle.id && other.settings.name == gone.settings.name
         };
         self.places.iter().find(is_heir).map(|heir| heir.handle.id)
     }
 
-    fn put(&mut self, place: usize, listener: Place) {
+    fn put(&mut self, place: usize, listener: SocketPlace) {
         match self.places.get_mut(place) {
             Some(there) => *there = listener,
             None => self.places.push(listener),
@@ -330,7 +331,7 @@ impl ListenerSet {
     }
 }
 
-impl Place {
+impl SocketPlace {
     const fn is_open(&self) -> bool {
         !self.open.is_empty()
     }
@@ -516,8 +517,11 @@ mod tests {
         let mut set = set(&[listen("a", &[ANY])]);
         let handle = ListenerHandle::new(ListenerId::at(1));
         let connected = handle.count();
-        let gone =
-            || Place { settings: listen("gone", &[]), handle: handle.clone(), open: Vec::new() };
+        let gone = || SocketPlace {
+            settings: listen("gone", &[]),
+            handle: handle.clone(),
+            open: Vec::new(),
+        };
         set.places.extend((1..ListenerId::MAX).map(|_| gone()));
         let next = [listen("a", &[ANY]), listen("b", &[ANY])];
         let refused = set.prepare(&next, &mut InheritedSockets::default());
