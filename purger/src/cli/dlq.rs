@@ -59,7 +59,8 @@ struct Named {
     #[command(flatten)]
     common: CommonArguments,
     /// Its place in the dead letters' topic, as `list` shows it: PARTITION@OFFSET
-    place: String,
+    #[arg(value_parser = place)]
+    place: LetterPlace,
 }
 
 #[derive(Debug, Args)]
@@ -68,11 +69,18 @@ struct Dealt {
     #[command(flatten)]
     common: CommonArguments,
     /// Up to and including this one of its partition: PARTITION@OFFSET
-    #[arg(long, value_name = "PLACE")]
-    up_to: Option<String>,
+    #[arg(long, value_name = "PLACE", value_parser = place)]
+    up_to: Option<LetterPlace>,
     /// All that `list` shows
     #[arg(long)]
     all: bool,
+}
+
+/// Where a dead letter lies.
+#[derive(Clone, Copy, Debug)]
+struct LetterPlace {
+    partition: i32,
+    offset: i64,
 }
 
 /// A dead letter and its place.
@@ -131,9 +139,9 @@ fn list(shown: &Shown, config: &Config) -> Result<Exit, Failure> {
 }
 
 fn show(named: &Named, config: &Config) -> Result<Exit, Failure> {
-    let (partition, offset) = place(&named.place)?;
+    let LetterPlace { partition, offset } = named.place;
     let Some(letter) = letter_at(config, partition, offset)? else {
-        say(format_args!("shellac-purger: there is no dead letter at {}", named.place));
+        say(format_args!("shellac-purger: there is no dead letter at {partition}@{offset}"));
         return Ok(Exit::No);
     };
     let value = letter.value_bytes().unwrap_or_default();
@@ -144,54 +152,103 @@ fn show(named: &Named, config: &Config) -> Result<Exit, Failure> {
 
 /// Sends dead letters again if `is_retry`, then moves the mark.
 fn deal(dealt: &Dealt, config: &Config, is_retry: bool) -> Result<Exit, Failure> {
-    let up_to = dealt.up_to.as_deref().map(place).transpose()?;
-    let is_meant = |placed: &Placed| match up_to {
-        Some((partition, offset)) => placed.partition == partition && placed.offset <= offset,
-        None => true,
+    let is_meant = |placed: &Placed| {
+        let of_place = |place: LetterPlace| {
+            placed.partition == place.partition && placed.offset <= place.offset
+        };
+        dealt.up_to.is_none_or(of_place)
     };
     let meant: Vec<Placed> = read(config, false)?.into_iter().filter(is_meant).collect();
-    if is_retry {
-        super::block_on(resend(config, &meant))??;
+    if !is_retry {
+        mark(config, meant.iter())?;
+        return Ok(print(&format!("{} dead letters dropped\n", meant.len())));
     }
+    let Retry { whole, stuck, behind } = Retry::of(&meant);
+    let (sent, failure) = super::block_on(resend(config, &whole))?;
+    mark(config, whole.iter().take(sent).map(|(placed, _)| *placed))?;
+    let printed = print(&format!("{sent} dead letters sent again\n"));
+    if let Some(error) = failure {
+        return Err(format!("{error}; {} are not sent again", meant.len() - sent).into());
+    }
+    for (placed, why) in &stuck {
+        let Placed { partition, offset, .. } = placed;
+        say(format_args!(
+            "shellac-purger: {partition}@{offset} is not sent again: {why}; `dlq drop --up-to {partition}@{offset}` lays it aside"
+        ));
+    }
+    if behind > 0 {
+        say(format_args!("shellac-purger: {behind} behind them in their partitions wait"));
+    }
+    Ok(if stuck.is_empty() { printed } else { Exit::Partial })
+}
+
+/// Notes that these, and all before them in their partitions, are dealt with.
+fn mark<'p>(config: &Config, dealt: impl Iterator<Item = &'p Placed>) -> Result<(), Failure> {
+    let topic = &config.purger.dead_letter;
     let mut marks = TopicPartitionList::new();
-    for placed in &meant {
-        let topic = &config.purger.dead_letter;
-        match marks.find_partition(topic, placed.partition) {
-            Some(mut mark) => mark.set_offset(Offset::Offset(placed.offset + 1))?,
-            None => marks.add_partition_offset(
-                topic,
-                placed.partition,
-                Offset::Offset(placed.offset + 1),
-            )?,
+    for Placed { partition, offset, .. } in dealt {
+        let next = Offset::Offset(offset + 1);
+        match marks.find_partition(topic, *partition) {
+            Some(mut mark) => mark.set_offset(next)?,
+            None => marks.add_partition_offset(topic, *partition, next)?,
         }
     }
     if marks.count() > 0 {
         group(&BrokerClient::connect(config)?, config)?.commit(&marks, CommitMode::Sync)?;
     }
-    let word = if is_retry { "sent again" } else { "dropped" };
-    Ok(print(&format!("{} dead letters {word}\n", meant.len())))
+    Ok(())
 }
 
-async fn resend(config: &Config, meant: &[Placed]) -> Result<(), KafkaError> {
-    let tokens = TokenSource { file: config.kafka.token_file.clone(), clock: Clock::system() };
-    let producer = Producer::new(&config.kafka, tokens)?;
-    for letter in meant.iter().filter_map(|placed| placed.letter.as_ref()) {
-        if letter.missing_bytes > 0 {
-            say(format_args!(
-                "shellac-purger: {}/{}@{} is not sent again: {} of its bytes are missing",
-                letter.topic, letter.partition, letter.offset, letter.missing_bytes
-            ));
-            continue;
+/// What a retry sends: in each partition, up to the first one that cannot be sent, as a mark is one
+/// offset.
+struct Retry<'p> {
+    whole: Vec<(&'p Placed, &'p DeadLetter)>,
+    /// The first ones that cannot be sent, and why.
+    stuck: Vec<(&'p Placed, String)>,
+    /// Those behind them.
+    behind: usize,
+}
+
+impl<'p> Retry<'p> {
+    fn of(meant: &'p [Placed]) -> Self {
+        let mut this = Self { whole: Vec::new(), stuck: Vec::new(), behind: 0 };
+        for placed in meant {
+            if this.stuck.iter().any(|(stuck, _)| stuck.partition == placed.partition) {
+                this.behind += 1;
+                continue;
+            }
+            match &placed.letter {
+                None => this.stuck.push((placed, "it is no dead letter".to_owned())),
+                Some(DeadLetter { missing_bytes: missing @ 1.., .. }) => {
+                    this.stuck.push((placed, format!("{missing} of its bytes are missing")));
+                }
+                Some(letter) => this.whole.push((placed, letter)),
+            }
         }
+        this
+    }
+}
+
+/// Returns how many were sent, and why not all.
+async fn resend(config: &Config, whole: &[(&Placed, &DeadLetter)]) -> (usize, Option<KafkaError>) {
+    let tokens = TokenSource { file: config.kafka.token_file.clone(), clock: Clock::system() };
+    let producer = match Producer::new(&config.kafka, tokens) {
+        Ok(producer) => producer,
+        Err(error) => return (0, Some(error)),
+    };
+    for (sent, (_, letter)) in whole.iter().enumerate() {
         let (key, value) = (letter.key_bytes(), letter.value_bytes().unwrap_or_default());
-        if letter.headers.is_empty() {
-            producer.write(&letter.topic, key.as_deref(), &value).await?;
+        let written = if letter.headers.is_empty() {
+            producer.write(&letter.topic, key.as_deref(), &value).await
         } else {
             let headers = headers(letter);
-            producer.write_with_headers(&letter.topic, key.as_deref(), &value, headers).await?;
+            producer.write_with_headers(&letter.topic, key.as_deref(), &value, headers).await
+        };
+        if let Err(error) = written {
+            return (sent, Some(error));
         }
     }
-    Ok(())
+    (whole.len(), None)
 }
 
 fn headers(letter: &DeadLetter) -> OwnedHeaders {
@@ -270,11 +327,63 @@ fn group(broker: &BrokerClient, config: &Config) -> Result<BaseConsumer<PlainCon
     broker.cursors.offset_client(&format!("{}-dlq", config.purger.group))
 }
 
-fn place(text: &str) -> Result<(i32, i64), String> {
-    let parsed = text
-        .split_once('@')
-        .and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)));
-    parsed.ok_or_else(|| {
-        format!("{text:?} is no place: write PARTITION@OFFSET, as `dlq list` shows it")
-    })
+fn place(text: &str) -> Result<LetterPlace, String> {
+    let parsed = text.split_once('@').and_then(|(partition, offset)| {
+        Some(LetterPlace { partition: partition.parse().ok()?, offset: offset.parse().ok()? })
+    });
+    parsed.ok_or_else(|| "write PARTITION@OFFSET, as `dlq list` shows it".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    fn placed(partition: i32, offset: i64, missing_bytes: Option<u64>) -> Placed {
+        let letter = missing_bytes.map(|missing_bytes| {
+            let (topic, code) = ("purges".to_owned(), "unreadable".to_owned());
+            let (key, value, detail) = (None, None, String::new());
+            let (headers, time_ms) = (Vec::new(), 0);
+            let (partition, offset) = (0, offset);
+            DeadLetter {
+                topic,
+                partition,
+                offset,
+                code,
+                detail,
+                time_ms,
+                key,
+                value,
+                headers,
+                missing_bytes,
+            }
+        });
+        Placed { partition, offset, letter }
+    }
+
+    #[test]
+    fn a_retry_ends_in_each_partition_before_the_first_one_that_it_cannot_send() {
+        let meant = [
+            placed(0, 1, Some(0)),
+            placed(0, 2, Some(7)),
+            placed(0, 3, Some(0)),
+            placed(1, 5, Some(0)),
+            placed(2, 8, None),
+        ];
+        let Retry { whole, stuck, behind } = Retry::of(&meant);
+        let places = |placed: &Placed| (placed.partition, placed.offset);
+        assert_eq!(whole.iter().map(|(it, _)| places(it)).collect::<Vec<_>>(), [(0, 1), (1, 5)]);
+        assert_eq!(stuck.iter().map(|(it, _)| places(it)).collect::<Vec<_>>(), [(0, 2), (2, 8)]);
+        assert_eq!((stuck[0].1.as_str(), behind), ("7 of its bytes are missing", 1));
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused_as_an_argument() {
+        for arguments in [&["show", "nonsense"][..], &["retry", "--up-to", "1"]] {
+            let line = ["shellac-purger", "dlq"].iter().chain(arguments);
+            let error = crate::cli::Arguments::try_parse_from(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{error}");
+        }
+    }
 }

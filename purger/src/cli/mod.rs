@@ -80,7 +80,7 @@ struct CommonArguments {
     #[arg(long, value_name = "TOPIC")]
     topic: Vec<String>,
     /// The admin listener of a proxy, instead of the configured ones; may be repeated
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = target)]
     target: Vec<String>,
 }
 
@@ -126,13 +126,6 @@ impl CommonArguments {
     }
 
     fn applied(&self, mut config: Config) -> Config {
-        let with_scheme = |url: &String| {
-            if url.contains("://") {
-                url.trim_end_matches('/').to_owned()
-            } else {
-                format!("http://{url}")
-            }
-        };
         if !self.broker.is_empty() {
             config.kafka.brokers.clone_from(&self.broker);
         }
@@ -141,7 +134,7 @@ impl CommonArguments {
         }
         if !self.target.is_empty() {
             let targets = &mut config.purger.targets;
-            targets.urls = self.target.iter().map(with_scheme).collect();
+            targets.urls.clone_from(&self.target);
             targets.dns.clear();
             targets.srv.clear();
         }
@@ -149,6 +142,15 @@ impl CommonArguments {
             config.purger.targets.token.clone_from(&config.admin.token);
         }
         config
+    }
+}
+
+/// Reads a proxy's admin listener as the configuration does: a token goes over no other scheme.
+fn target(text: &str) -> Result<String, String> {
+    match text.split_once("://") {
+        None => Ok(format!("http://{text}")),
+        Some(("http", authority)) => Ok(format!("http://{}", authority.trim_end_matches('/'))),
+        Some(_) => Err("an admin listener speaks plain HTTP: write http://HOST:PORT".to_owned()),
     }
 }
 
@@ -185,6 +187,15 @@ mod tests {
     #[test]
     fn no_two_flags_of_a_command_are_the_same() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_target_of_another_scheme_is_refused() {
+        assert_eq!(target("10.0.3.11:8081"), Ok("http://10.0.3.11:8081".to_owned()));
+        assert_eq!(target("http://h:1/"), Ok("http://h:1".to_owned()));
+        let line = ["shellac-purger", "run", "--target", "https://h:8443"];
+        let error = Arguments::try_parse_from(line).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{error}");
     }
 
     #[test]
