@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 
+use process::stderr;
 use process::usage::{ProcessMetric, ProcessMetricValue, ProcessUsage};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -29,6 +30,11 @@ struct PendingLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkLabels {
+    sink: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
     state: &'static str,
 }
@@ -41,9 +47,21 @@ pub(super) fn page(fleet: &Fleet) -> Result<String, fmt::Error> {
     register_connection(registry, fleet);
     register_targets(registry, fleet);
     register_process(&mut all);
+    register_log(&mut all);
     let mut text = String::new();
     encode(&mut text, &all)?;
     Ok(text)
+}
+
+/// Registers what became of the program's log.
+fn register_log(registry: &mut Registry) {
+    let dropped = Family::<SinkLabels, Counter>::default();
+    dropped.get_or_create(&SinkLabels { sink: "program" }).inc_by(stderr::dropped());
+    registry.register(
+        "shellac_log_dropped",
+        "Lines of logs that found no room, or could not be written",
+        dropped,
+    );
 }
 
 /// Registers what this process uses.
