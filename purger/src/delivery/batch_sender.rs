@@ -9,11 +9,11 @@ use bytes::Bytes;
 use purge_protocol::log::{Applied, Hit, LogStatus, Start};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::batch_patience::BatchPatience;
 use super::context::DeliveryContext;
 use super::encoding::{self, CleanSince};
 use super::outcome::DeliveryOutcome;
 use super::parts::Parts;
-use super::patience::Patience;
 use super::refusal::give_up;
 use super::target::Target;
 use crate::backoff::Backoff;
@@ -26,7 +26,7 @@ pub(super) struct BatchSender {
     pub(super) target: Arc<Target>,
     pub(super) partition: Arc<Partition>,
     pub(super) backoff: Backoff,
-    patience: Patience,
+    patience: BatchPatience,
     pub(super) instance: String,
     /// The latest reading of the proxy's clock, in its milliseconds, and the moment of its arrival.
     pub(super) clock: Option<(u64, Instant)>,
@@ -66,7 +66,7 @@ impl BatchSender {
         partition: Arc<Partition>,
     ) -> Self {
         let backoff = Backoff::new(context.rules.backoff_max);
-        let patience = Patience::new(context.rules.timeout);
+        let patience = BatchPatience::new(context.rules.timeout);
         Self {
             context,
             target,
@@ -229,8 +229,8 @@ impl BatchSender {
         delivered.await
     }
 
-    /// Judges a batch without an answer in time. A proxy that answers otherwise is at work on it: it
-    /// gets more time and, if that is not enough, smaller batches. `None`: to be sent again.
+    /// Judges a batch without an answer in time. A proxy that answers otherwise is at work on it:
+    /// it gets more time and, if that is not enough, smaller batches. `None`: to be sent again.
     async fn late(&mut self, slice: &Slice, outcome: &DeliveryOutcome) -> Option<BatchResult> {
         let Ok(log_status) = self.target.log_status().await else {
             self.failed(outcome).await;

@@ -22,7 +22,7 @@ mod chunk;
 mod encoding;
 mod locate;
 mod parts;
-mod patience;
+mod batch_patience;
 
 use std::sync::Arc;
 

@@ -33,7 +33,7 @@ pub struct EndOffsetPoller {
     pub interval: Duration,
 }
 
-type Key = (String, i32);
+type TopicPartition = (String, i32);
 
 /// What earlier questions have shown.
 #[derive(Default)]
@@ -42,12 +42,12 @@ struct Findings {
     /// can be read, which is before the first open transaction.
     client: Option<(BaseConsumer<PlainContext>, Instant)>,
     /// Where reading stood at the last question, short of the log's end.
-    stuck: HashMap<Key, i64>,
+    stuck: HashMap<TopicPartition, i64>,
     /// Logs that ended before what was read, once.
-    fallen: HashSet<Key>,
+    fallen: HashSet<TopicPartition>,
     /// Partitions about which no broker answers although others do, as those without a leader, and
     /// when they are asked about again.
-    silent: HashMap<Key, Instant>,
+    silent: HashMap<TopicPartition, Instant>,
 }
 
 impl EndOffsetPoller {
@@ -85,10 +85,11 @@ impl EndOffsetPoller {
         }
     }
 
-    /// Asks about each partition, at last about one of those that were not answered; returns whether
-    /// any is answered. Ends early when no broker answers at all.
+    /// Asks about each partition, at last about one of those that were not answered; returns
+    /// whether any is answered. Ends early when no broker answers at all.
     fn look_at_all(&self, partitions: &[Arc<Partition>], findings: &mut Findings) -> bool {
-        let is_there = |key: &Key| partitions.iter().any(|partition| key_of(partition) == *key);
+        let is_there =
+            |key: &TopicPartition| partitions.iter().any(|partition| key_of(partition) == *key);
         findings.silent.retain(|key, _| is_there(key));
         let (silent, others): (Vec<_>, Vec<_>) =
             partitions.iter().partition(|partition| findings.is_silent(partition));
@@ -239,7 +240,7 @@ impl Findings {
     }
 }
 
-fn key_of(partition: &Partition) -> Key {
+fn key_of(partition: &Partition) -> TopicPartition {
     (partition.log.topic.clone(), partition.log.partition)
 }
 

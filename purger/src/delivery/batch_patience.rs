@@ -1,18 +1,18 @@
-//! `Patience`: how long a proxy may take for a batch, and when it gets smaller ones. Pure.
+//! `BatchPatience`: how long a proxy may take for a batch, and when it gets smaller ones. Pure.
 
 use std::time::Duration;
 
 /// Doubles with each batch that is not answered in time by a proxy that answers otherwise, up to
 /// [`TIMES_MAX`] times the configured time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct BatchPatience {
     least: Duration,
     current: Duration,
     /// Batches in a row that were not answered in time.
     late: u32,
 }
 
-impl Patience {
+impl BatchPatience {
     pub(super) const fn new(least: Duration) -> Self {
         Self { least, current: least, late: 0 }
     }
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn it_grows_with_late_answers_and_shrinks_with_prompt_ones() {
         let seconds = Duration::from_secs;
-        let mut patience = Patience::new(seconds(5));
+        let mut patience = BatchPatience::new(seconds(5));
         for (current, is_exhausted) in
             [(5, false), (10, false), (20, true), (40, true), (60, true), (60, true)]
         {
