@@ -432,6 +432,15 @@ upgrade() {
 }
 upgrade upgraded
 upgrade upgraded_again
+# The package again: the program that runs hands over to the new one.
+before=$(show MainPID) since=$(show ActiveEnterTimestamp)
+dpkg -i /srv/packages/shellac_*.deb >/srv/log 2>&1 || cat /srv/log >&2
+for _ in $(seq 100); do [ "$(show MainPID)" = "$before" ] || break; sleep 0.1; done
+[ "$(show MainPID)" = "$before" ]; echo "package=$? $(show ActiveState) $(ready) $([ "$since" = "$(show ActiveEnterTimestamp)" ] && echo never_down)"
+for _ in $(seq 100); do kill -0 "$before" 2>/dev/null || break; sleep 0.1; done
+sed -i 's/^\[admin\]$/[admin]\ntoken = "another"/' /etc/shellac/config.toml
+grep -q '^token = "another"' /etc/shellac/config.toml || printf '[admin]\ntoken = "another"\n' >> /etc/shellac/config.toml
+systemctl reload shellac; echo "token=$? $(show ActiveState)"
 systemctl stop shellac
 echo "stopped=$(show ActiveState) $(show Result)"
 """
@@ -475,6 +484,8 @@ class UnderSystemd(DebianPackages):
             "reload": "0",
             "upgraded": "1 active ready",
             "upgraded_again": "1 active ready",
+            "package": "1 active ready never_down",
+            "token": "0 active",
             "stopped": "inactive success",
         }
         self.assertEqual(said, expected, done.stderr)
