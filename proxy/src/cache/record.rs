@@ -88,7 +88,7 @@ impl RequestRecord {
         }
     }
 
-    /// Returns the status code, or [`CLIENT_LEFT`].
+    /// Returns the status code, or 499 if the client left before the answer.
     pub fn status_code(&self) -> u16 {
         self.status.map_or(CLIENT_LEFT, |status| status.as_u16())
     }
