@@ -7,7 +7,7 @@
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::event::{PurgeEvent, cloud_event};
+use crate::event::{PurgeEvent, repetition};
 use crate::kafka::producer::Producer;
 use crate::partition::Partition;
 
@@ -30,7 +30,7 @@ impl Settler {
         event: &PurgeEvent,
         due: Instant,
     ) -> bool {
-        let json = cloud_event(event);
+        let json = repetition(event);
         let write = async {
             sleep_until(due).await;
             self.producer.insist(&partition.log.topic, key, &json).await

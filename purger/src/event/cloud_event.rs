@@ -137,6 +137,16 @@ fn missing(name: &str, wanted: &str) -> Problem {
 
 /// Writes the event in structured mode. A reader with the same rules reads it back as it was.
 pub fn cloud_event(event: &PurgeEvent) -> Vec<u8> {
+    written(event, false)
+}
+
+/// Writes an event that repeats a purge. A reader with the same selectors' rules reads it back as
+/// it was, whatever its format and its limits.
+pub fn repetition(event: &PurgeEvent) -> Vec<u8> {
+    written(event, true)
+}
+
+fn written(event: &PurgeEvent, shellacrepetition: bool) -> Vec<u8> {
     let request = &event.request;
     let data = Data {
         site_id: event.site.as_deref(),
@@ -157,6 +167,7 @@ pub fn cloud_event(event: &PurgeEvent) -> Vec<u8> {
         rewarm: event.rewarm.as_ref(),
     };
     let envelope = Envelope {
+        shellacrepetition,
         specversion: "1.0",
         id: &event.id,
         source: event.source.as_deref().unwrap_or(NO_SOURCE),
@@ -192,6 +203,9 @@ fn scope(event: &PurgeEvent) -> &'static str {
 
 #[derive(Serialize)]
 struct Envelope<'a> {
+    /// First, as [`Record::is_repetition`] expects.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    shellacrepetition: bool,
     specversion: &'a str,
     id: &'a str,
     source: &'a str,

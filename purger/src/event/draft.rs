@@ -222,7 +222,8 @@ impl Draft {
         let mode = self.mode.or(rules.mode).unwrap_or(PurgeMode::Hard);
         let time = self.root_time.or(self.time).or(record.timestamp).and_then(time::within);
         // A deploy is a state: a proxy that does not learn of it goes on with the one before.
-        let may_expire = mode == PurgeMode::Soft && self.deploys.is_empty();
+        let may_expire =
+            mode == PurgeMode::Soft && self.deploys.is_empty() && !record.is_repetition();
         if may_expire && self.is_expired(time, rules.max_age, now) {
             return Err(Ignored::Expired.into());
         }

@@ -30,10 +30,12 @@ pub mod unreadable;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use purge_protocol::PurgeRequest;
 use purge_protocol::log::Rewarm;
+use purge_protocol::{PurgeMode, PurgeRequest};
 
-pub use cloud_event::cloud_event;
+use self::limits::NAME_MAX;
+
+pub use cloud_event::{cloud_event, repetition};
 pub use limits::EventLimits;
 pub use pattern::{Filter, Pattern};
 pub use reader::EventReader;
@@ -64,6 +66,19 @@ pub struct PurgeEvent {
     pub revision: Option<u64>,
     pub site: Option<String>,
     pub rewarm: Option<Rewarm>,
+}
+
+impl PurgeEvent {
+    /// Returns the event that repeats the purge after a delay, softly.
+    #[must_use]
+    pub fn repetition(&self, delay: Duration) -> Self {
+        let suffix = format!("+{}", humantime::format_duration(delay));
+        let kept = self.id.floor_char_boundary(NAME_MAX.saturating_sub(suffix.len()));
+        let id = self.id.get(..kept).unwrap_or_default().to_owned() + &suffix;
+        let mode = Some(PurgeMode::Soft);
+        let request = PurgeRequest { mode, id: Some(id.clone()), ..self.request.clone() };
+        Self { id, settle: Vec::new(), rewarm: None, request, ..self.clone() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

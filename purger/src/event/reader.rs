@@ -10,6 +10,9 @@
 //! 6. one of `siteId`, `site`, `etag`: a site event;
 //! 7. anything else is unreadable.
 //!
+//! A record that repeats a purge is a `CloudEvent`, whatever the format. It is never too large or
+//! too old, as the event that it repeats was not.
+//!
 //! A key whose value is `null` is not there.
 
 use std::time::SystemTime;
@@ -61,7 +64,8 @@ impl EventReader {
 
     fn draft(&self, record: &Record<'_>, payload: &[u8]) -> Result<Draft, Stop> {
         let max = self.rules.limits.payload_bytes;
-        if payload.len() > max {
+        // A repetition takes more bytes than its event.
+        if payload.len() > max && !record.is_repetition() {
             let detail = format!(
                 "value: {} bytes exceed the limit of {max}; send several events",
                 payload.len()
@@ -88,6 +92,7 @@ impl EventReader {
 
     fn format(&self, record: &Record<'_>, object: &Object<'_>) -> Result<Format, Problem> {
         Ok(match self.rules.format {
+            _ if record.is_repetition() => Format::CloudEvents,
             Format::Auto if cloud_event::is_binary(record) => Format::CloudEvents,
             Format::Auto if object.has("specversion") => Format::CloudEvents,
             Format::Auto if debezium::is_one(object) => Format::Debezium,

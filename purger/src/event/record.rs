@@ -24,9 +24,18 @@ impl<'a> Record<'a> {
         format!("{}/{}@{}", self.topic, self.partition, self.offset)
     }
 
+    /// Returns whether a purger wrote it to repeat a purge after a delay (`settleMs`). It is a
+    /// `CloudEvent` in structured mode, whatever the format of the events in its topic.
+    pub(super) fn is_repetition(&self) -> bool {
+        self.payload.is_some_and(|payload| payload.starts_with(REPETITION))
+    }
+
     /// Returns the value of the first header of that name, in any case.
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
         let mut lines = self.headers.iter();
         lines.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
 }
+
+/// The first bytes of a repetition: an extension attribute. Brokers before 0.11 know no headers.
+pub(super) const REPETITION: &[u8] = br#"{"shellacrepetition":true,"#;

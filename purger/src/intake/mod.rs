@@ -8,7 +8,6 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use process::clock::Clock;
-use purge_protocol::PurgeMode;
 use purge_protocol::log::LoggedPurge;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use tokio::runtime::Handle;
@@ -202,16 +201,7 @@ impl Intake {
     ) {
         for delay in &event.settle {
             let settler = self.settler.clone();
-            let again = PurgeEvent {
-                id: format!("{}+{}", event.id, humantime::format_duration(*delay)),
-                settle: Vec::new(),
-                rewarm: None,
-                request: purge_protocol::PurgeRequest {
-                    mode: Some(PurgeMode::Soft),
-                    ..event.request.clone()
-                },
-                ..event.clone()
-            };
+            let again = event.repetition(*delay);
             let due = read + *delay; // independent of the publisher's clock
             let (partition, offset) = (Arc::clone(partition), message.offset());
             let key = message.key().map(<[u8]>::to_vec);

@@ -1,8 +1,13 @@
 //! Each format becomes what its documentation says, and is recognised by its shape.
 
+use std::time::Duration;
+
 use purge_protocol::PurgeMode;
 
-use super::super::{Code, EventReader, Format, Ignored, Reading, Record, Rules, SiteRule, time};
+use super::super::{
+    Code, EventReader, Format, Ignored, Reading, Record, Rules, SiteRule, cloud_event, repetition,
+    time,
+};
 use super::{ignored, now, purge, read, record, unreadable};
 
 fn rules(format: Format) -> Rules {
@@ -161,4 +166,32 @@ fn an_unknown_shape_is_refused_with_the_probable_one() {
     assert_eq!(unreadable(&rules(Format::CloudEvents), r#"{"tags":["a"]}"#).0, Code::Field);
     assert_eq!(unreadable(&rules(Format::Debezium), r#"{"tags":["a"]}"#).0, Code::Shape);
     assert!(matches!(read(&rules(Format::Site), r#"{"siteId":"a"}"#), Reading::Purge(_)));
+}
+
+#[test]
+fn a_repetition_is_read_whatever_format_limit_and_age_are_set() {
+    let delay = Duration::from_mins(1);
+    for (format, text) in [
+        (Format::Plain, r#"{"tags":["a"],"settleMs":60000}"#),
+        (Format::Site, r#"{"siteId":"s","settleMs":60000}"#),
+        (Format::Auto, r#"{"tags":["a"],"settleMs":60000}"#),
+    ] {
+        let mut rules = Rules { max_age: Some(Duration::from_secs(5)), ..rules(format) };
+        rules.limits.payload_bytes = text.len();
+        let event = purge(&rules, text);
+        let again = event.repetition(delay);
+        let read = |json: &[u8]| EventReader::new(rules.clone()).read(&record(json), now() + delay);
+        let read_again = read(&repetition(&again));
+        assert_eq!(read_again, Reading::Purge(Box::new(again.clone())), "{format:?}");
+        assert!(matches!(read(&cloud_event(&again)), Reading::Unreadable(_)), "{format:?}");
+        assert_eq!(again.request.tags, event.request.tags);
+        assert_eq!(again.request.mode, Some(PurgeMode::Soft));
+    }
+}
+
+#[test]
+fn a_repetition_has_an_id_that_is_not_too_long() {
+    let text = format!(r#"{{"tags":["a"],"id":"{}","settleMs":1000}}"#, "\u{e9}".repeat(256));
+    let again = purge(&Rules::default(), &text).repetition(Duration::from_secs(1));
+    assert!(again.id.ends_with("\u{e9}+1s") && again.id.len() <= 512, "{}", again.id);
 }
