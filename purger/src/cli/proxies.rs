@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use purge_protocol::log::{LogId, LogStatus};
+use purge_protocol::log::{LogId, LogStatus, Position};
 use settings::Config;
 
 use crate::admin::LiveSummary;
@@ -55,11 +55,9 @@ pub(super) async fn lives(targets: &[Arc<Target>]) -> Vec<Option<LiveSummary>> {
     lives
 }
 
-pub(super) fn position(log_status: &LogStatus, log: &LogId) -> Option<i64> {
-    let found = log_status.positions.iter().find(|position| {
-        position.log.topic == log.topic && position.log.partition == log.partition
-    });
-    found.map(|position| position.next)
+/// Returns the position in exactly this log.
+pub(super) fn position<'a>(log_status: &'a LogStatus, log: &LogId) -> Option<&'a Position> {
+    log_status.positions.iter().find(|position| position.log == *log)
 }
 
 /// Returns the reason why a proxy does not report its positions, with the remedy.

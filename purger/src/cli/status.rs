@@ -176,7 +176,7 @@ fn row(
         }
     };
     let lag = extents.iter().map(|extent| {
-        let next = proxies::position(&log_status, &extent.log)?;
+        let next = proxies::position(&log_status, &extent.log)?.next;
         Some(broker.lag(extent, next))
     });
     let clean = log_status.positions.iter().map(|position| position.clean_ms).max().flatten();
