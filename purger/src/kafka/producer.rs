@@ -84,22 +84,29 @@ impl Producer {
     }
 
     async fn send(&self, record: FutureRecord<'_, [u8], [u8]>) -> Result<Written, KafkaError> {
-        let producer = self.0.current.lock().producer.clone();
+        let (producer, made) = {
+            let current = self.0.current.lock();
+            (current.producer.clone(), current.made)
+        };
         let sent = producer.send(record, Timeout::Never).await;
         match sent {
             Ok(delivery) => Ok(Written { partition: delivery.partition, offset: delivery.offset }),
             Err((error, _record)) => {
-                self.replace_failed(&error);
+                self.replace_failed(&error, made);
                 Err(error)
             }
         }
     }
 
-    /// Replaces a producer that has failed for good, as an idempotent one does whose sequence is
-    /// broken or that was denied a right; and one that could not hand over a record for
-    /// `message.timeout.ms`, which may have forgotten all brokers (librdkafka's issue 5301).
-    fn replace_failed(&self, error: &KafkaError) {
+    /// Replaces the producer that was made then, if it has failed for good, as an idempotent one
+    /// does whose sequence is broken or that was denied a right; or if it could not hand over a
+    /// record for `message.timeout.ms`, as it may have forgotten all brokers (librdkafka's issue
+    /// 5301).
+    fn replace_failed(&self, error: &KafkaError, made: Instant) {
         let mut current = self.0.current.lock();
+        if current.made != made {
+            return; // replaced while the record waited
+        }
         let timed_out = error
             .rdkafka_error_code()
             .filter(|code| *code == RDKafkaErrorCode::MessageTimedOut)
