@@ -122,7 +122,11 @@ impl Target {
         connector.set_connect_timeout(Some(options.timeout));
         connector.set_keepalive(Some(KEEPALIVE));
         let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(options.timeout)
+            .http2_keep_alive_while_idle(true)
             .pool_idle_timeout(IDLE)
             .http2_only(options.http == TargetHttp::Http2)
             .build(connector);
@@ -350,6 +354,8 @@ const ROOM_BYTES: usize = 1 << 20;
 /// Idle connections are closed before the proxy does it, which is after a minute.
 const IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE: Duration = Duration::from_secs(15);
+/// Interval between two questions over HTTP/2 whether the proxy is still there.
+const PING: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
