@@ -197,7 +197,7 @@ fn unreadable(broker: &BrokerClient, topic: &str) -> Option<CheckLine> {
     let extents = broker.partitions(topic).ok()?;
     let extent = extents.first()?;
     let read =
-        broker.cursors.open(&extent.log, extent.high).and_then(|cursor| cursor.next(PATIENCE));
+        broker.cursors.open(&extent.log, extent.high).and_then(|mut cursor| cursor.next(PATIENCE));
     let what = format!("topic {topic}");
     match read.err()? {
         CursorError::Kafka(error)
@@ -205,7 +205,8 @@ fn unreadable(broker: &BrokerClient, topic: &str) -> Option<CheckLine> {
         {
             Some(wrong(what, "not allowed: give the purger's user READ on this topic"))
         }
-        CursorError::OutOfRange(_) => None, // it was cut just now
+        // It was cut just now; or a record came that is damaged.
+        CursorError::OutOfRange(_) | CursorError::Damaged(_) => None,
         error => Some(wrong(what, format!("it cannot be read: {error}"))),
     }
 }

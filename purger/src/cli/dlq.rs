@@ -299,8 +299,8 @@ fn read(config: &Config, is_all: bool) -> Result<Vec<Placed>, Failure> {
         if begin >= extent.high {
             continue;
         }
-        let cursor = broker.cursors.open(&extent.log, begin)?;
-        while let CursorItem::Record(record) = cursor.next(PATIENCE)? {
+        let mut cursor = broker.cursors.open(&extent.log, begin)?;
+        while let CursorItem::Record(record) = cursor.next_readable(PATIENCE)? {
             let letter = record.payload().and_then(|value| serde_json::from_slice(value).ok());
             letters.push(Placed { partition: record.partition(), offset: record.offset(), letter });
             if record.offset() + 1 >= extent.high {

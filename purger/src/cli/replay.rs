@@ -84,8 +84,8 @@ fn gather(
         if begin >= extent.high {
             continue;
         }
-        let cursor = broker.cursors.open(&extent.log, begin)?;
-        while let CursorItem::Record(record) = cursor.next(PATIENCE)? {
+        let mut cursor = broker.cursors.open(&extent.log, begin)?;
+        while let CursorItem::Record(record) = cursor.next_readable(PATIENCE)? {
             let event = match tail::read(&reader, &record, now) {
                 Reading::Purge(event) => Some(event),
                 Reading::Unreadable(unreadable) => unreadable.guess,
@@ -118,7 +118,13 @@ async fn deliver(arguments: &ReplayArguments, config: &Config, purges: &[LoggedP
         return print(&purges.iter().map(line).collect::<String>());
     }
     let targets = proxies::find(config).await;
-    let mut failed = targets.is_empty();
+    if targets.is_empty() {
+        say(format_args!(
+            "shellac-purger: there is no proxy to purge: set purger.targets, or give --to"
+        ));
+        return Exit::Partial;
+    }
+    let mut failed = false;
     let mut lines = Vec::new();
     for target in &targets {
         let mut objects = 0;

@@ -2,6 +2,7 @@
 //! them.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +11,7 @@ use process::clock::Clock;
 use process::exit::Exit;
 use process::terminal::{print, say};
 use purge_protocol::PurgeMode;
+use purge_protocol::log::LogId;
 use rdkafka::Message as _;
 use rdkafka::message::OwnedMessage;
 use serde_json::json;
@@ -65,12 +67,14 @@ fn follow(arguments: &TailArguments, config: &Config) -> Result<Exit, Box<dyn st
         say(format_args!("shellac-purger: there is no topic {}", config.purger.topics.join(", ")));
         return Ok(Exit::Unavailable);
     }
+    let failed = Arc::new(AtomicBool::new(false));
     let (sender, records) = mpsc::sync_channel(RECORDS_AHEAD);
     for extent in extents {
         let begin = broker.offset(&extent, arguments.from, clock.wall().as_millis());
         let cursors = Arc::clone(&broker.cursors);
-        let mut cursor = FollowingCursor::open(cursors, extent.log, begin)?;
+        let mut cursor = FollowingCursor::open(cursors, extent.log.clone(), begin)?;
         let (sender, is_once) = (sender.clone(), arguments.once);
+        let has_failed = Arc::clone(&failed);
         drop(std::thread::Builder::new().spawn(move || {
             if is_once && begin >= extent.high {
                 return;
@@ -86,8 +90,13 @@ fn follow(arguments: &TailArguments, config: &Config) -> Result<Exit, Box<dyn st
                     Ok(CursorItem::End) if is_once => return,
                     Ok(CursorItem::End) | Err(CursorError::Silence(_)) => {}
                     Err(error) => {
-                        say(format_args!("shellac-purger: {error}"));
-                        return;
+                        let LogId { topic, partition, .. } = &extent.log;
+                        say(format_args!("shellac-purger: {topic}/{partition}: {error}"));
+                        let goes_on = !is_once && cursor.recover(&error);
+                        has_failed.fetch_or(!goes_on, Ordering::Relaxed);
+                        if !goes_on {
+                            return;
+                        }
                     }
                 }
             }
@@ -102,7 +111,7 @@ fn follow(arguments: &TailArguments, config: &Config) -> Result<Exit, Box<dyn st
             return Ok(Exit::Io);
         }
     }
-    Ok(Exit::Done)
+    Ok(if failed.load(Ordering::Relaxed) { Exit::Unavailable } else { Exit::Done })
 }
 
 fn show(

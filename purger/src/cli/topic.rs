@@ -14,7 +14,7 @@ use settings::Config;
 use crate::kafka::cause::words;
 use crate::kafka::client::{self, PATIENCE};
 use crate::kafka::context::{PlainContext, TokenSource};
-use crate::kafka::cursor::Cursors;
+use crate::kafka::cursor::{Between, Cursors};
 
 #[derive(Debug)]
 pub(super) struct BrokerClient {
@@ -101,6 +101,11 @@ impl BrokerClient {
         Ok(broker)
     }
 
+    /// Returns the name of the cluster, as proxies know it.
+    pub(super) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
     /// Returns the partitions of a topic; none: it does not exist. A broker that has just started,
     /// or is busy, is asked again.
     pub(super) fn partitions(&self, topic: &str) -> Result<Vec<Extent>, KafkaError> {
@@ -142,17 +147,17 @@ impl BrokerClient {
         Ok(extents)
     }
 
+    fn holds_nothing_between(&self, log: &LogId, from: i64, to: i64) -> bool {
+        matches!(self.cursors.look_between(log, from, to), Ok(Between::Nothing))
+    }
+
     /// Returns the number of records between a position and the end of a partition. Near the end,
     /// where only a transaction's marker may remain, a cursor checks that there are records.
     pub(super) fn lag(&self, extent: &Extent, next: i64) -> i64 {
         match extent.high - next {
             ..=0 => 0,
             lag @ 1..=MARKERS_MAX
-                if self.cursors.is_empty_between(
-                    &extent.log,
-                    next.max(extent.low),
-                    extent.high,
-                ) =>
+                if self.holds_nothing_between(&extent.log, next.max(extent.low), extent.high) =>
             {
                 tracing::debug!(lag, "only markers");
                 0

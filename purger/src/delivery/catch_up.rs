@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use purge_protocol::log::Start;
+use purge_protocol::log::{LogId, Start};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::sleep;
 
@@ -75,6 +75,14 @@ async fn deliver_missed(
     match end {
         End::OfLog => skip_to_window(sender, next, window_start).await,
         End::Failed(CursorError::OutOfRange(_)) => log_truncated(sender, next).await,
+        End::Failed(error @ CursorError::Damaged(_)) => {
+            let LogId { topic, partition, .. } = &sender.partition.log;
+            tracing::error!(%error, topic, partition, "a purge is lost: starting a proxy over");
+            let Some((_low, high)) = sender.watermarks().await else {
+                return SendResult::LocateAgain;
+            };
+            start_over(sender, Start::Expired, high).await
+        }
         End::Failed(error) => {
             sender.unreachable(&error.to_string()).await;
             SendResult::Confirmed(next) // another cursor continues there
@@ -114,6 +122,10 @@ async fn log_truncated(sender: &mut BatchSender, next: i64) -> SendResult {
         sender.unreachable("the brokers disagree about the log's extent").await;
         return SendResult::LocateAgain;
     }
+    start_over(sender, start, high).await
+}
+
+async fn start_over(sender: &mut BatchSender, start: Start, high: i64) -> SendResult {
     sender.start_over(start, high).await.map_or(SendResult::LocateAgain, SendResult::Confirmed)
 }
 
@@ -129,7 +141,7 @@ fn read_from(
     let (context, log) = (Arc::clone(&sender.context), sender.partition.log.clone());
     let read = move || {
         let _permit = permit;
-        let cursor = match context.cursors.open(&log, next) {
+        let mut cursor = match context.cursors.open(&log, next) {
             Ok(cursor) => cursor,
             Err(error) => {
                 let _nobody_waits = chunks.blocking_send(Chunk::failed(error));
@@ -137,7 +149,7 @@ fn read_from(
             }
         };
         loop {
-            let chunk = Chunk::gather(&cursor, &context, || chunks.is_closed());
+            let chunk = Chunk::gather(&mut cursor, &context, || chunks.is_closed());
             let is_last = chunk.end.is_some();
             if chunks.blocking_send(chunk).is_err() || is_last {
                 return;
@@ -161,7 +173,6 @@ mod tests {
     use std::time::Duration;
 
     use process::clock::Clock;
-    use purge_protocol::log::LogId;
     use settings::{Config, Sources, TargetHttp};
     use tokio::time::Instant;
 

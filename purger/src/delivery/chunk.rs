@@ -39,7 +39,7 @@ impl Chunk {
     /// Reads records until the fold is full. Waits up to [`PATIENCE`] for the first record, then up
     /// to [`GATHER`] for each. Ends early when nobody waits for it.
     pub(super) fn gather(
-        cursor: &Cursor,
+        cursor: &mut Cursor,
         context: &DeliveryContext,
         is_abandoned: impl Fn() -> bool,
     ) -> Self {
@@ -77,7 +77,7 @@ impl Chunk {
 }
 
 /// Waits for the first record, and looks meanwhile whether somebody still waits for it.
-fn first(cursor: &Cursor, is_abandoned: impl Fn() -> bool) -> Result<CursorItem, CursorError> {
+fn first(cursor: &mut Cursor, is_abandoned: impl Fn() -> bool) -> Result<CursorItem, CursorError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match cursor.next(LOOK) {

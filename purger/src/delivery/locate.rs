@@ -106,7 +106,8 @@ async fn is_same_log(sender: &mut BatchSender, next: i64, last: u64) -> Option<b
         let found = cursors.fingerprint_at(&log, next - 1);
         drop(permit);
         match found {
-            Err(CursorError::OutOfRange(_)) => Ok(None), // it expired just now
+            // It expired just now, or is damaged.
+            Err(CursorError::OutOfRange(_) | CursorError::Damaged(_)) => Ok(None),
             found => found,
         }
     };

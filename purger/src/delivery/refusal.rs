@@ -70,11 +70,11 @@ fn read_refused(
     log: &LogId,
     offset: i64,
 ) -> Result<Option<Box<OwnedMessage>>, CursorError> {
-    match cursors.open(log, offset).and_then(|cursor| cursor.next(PATIENCE)) {
+    match cursors.open(log, offset).and_then(|mut cursor| cursor.next(PATIENCE)) {
         Ok(CursorItem::Record(record)) => {
             Ok(Some(record).filter(|record| record.offset() == offset))
         }
-        Ok(CursorItem::End) | Err(CursorError::OutOfRange(_)) => Ok(None),
+        Ok(CursorItem::End) | Err(CursorError::OutOfRange(_) | CursorError::Damaged(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }

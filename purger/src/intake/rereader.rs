@@ -50,11 +50,20 @@ impl Rereader {
         let log = &partition.log;
         let is_over = || stop.load(Ordering::Relaxed) || partition.revoked.is_cancelled();
         let mut records = 0;
-        let outcome = self.cursors.open(log, from).and_then(|cursor| {
+        let outcome = self.cursors.open(log, from).and_then(|mut cursor| {
             while !is_over() {
-                let CursorItem::Record(record) = cursor.next(PATIENCE)? else {
-                    partition.skip_pending(to, kind); // the log holds no further record
-                    break;
+                let record = match cursor.next(PATIENCE) {
+                    Ok(CursorItem::Record(record)) => record,
+                    Ok(CursorItem::End) => {
+                        partition.skip_pending(to, kind); // the log holds no further record
+                        break;
+                    }
+                    Err(error @ CursorError::Damaged(_)) => {
+                        self.intake.metrics.owed_expired.inc();
+                        tracing::error!(%error, topic = log.topic, partition = log.partition, kind = kind.as_str(), "its dead letter, repetition or receipt is given up");
+                        continue;
+                    }
+                    Err(error) => return Err(error),
                 };
                 if record.offset() >= to {
                     partition.skip_pending(to, kind);

@@ -81,20 +81,17 @@ impl Assignment {
 
     /// Reopens partitions whose logs end before the last record read: they were cut or replaced.
     /// The consumer is positioned at an offset that does not exist yet, and would continue with
-    /// unrelated records.
-    pub(super) fn reopen_truncated<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) {
+    /// unrelated records. Reopens partitions that have lost records behind those that were read.
+    pub(super) fn reopen_broken<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) {
         for partition in self.partitions() {
+            if let Some(offset) = partition.take_loss() {
+                self.reopen(&partition, offset).begin_at(offset);
+                seek(consumer, &partition.log, Offset::Offset(offset));
+                continue;
+            }
             let Some(high) = partition.take_truncation() else { continue };
             self.reopen(&partition, high);
-            let log = &partition.log;
-            let sought = consumer.seek(&log.topic, log.partition, Offset::Beginning, SEEK_TIMEOUT);
-            if let Err(error) = sought {
-                tracing::error!(
-                    error = words(&error),
-                    topic = log.topic,
-                    "cannot seek to a log's beginning"
-                );
-            }
+            seek(consumer, &partition.log, Offset::Beginning);
         }
     }
 
@@ -116,7 +113,7 @@ impl Assignment {
     }
 
     /// Reopens a partition whose next record does not follow on the last one: its topic was
-    /// replaced, its log was cut, or records expired before they were read. Every proxy is located
+    /// replaced, its log was cut, or records were lost before they were read. Every proxy is located
     /// again.
     pub(super) fn reopen(&self, partition: &Arc<Partition>, offset: i64) -> Arc<Partition> {
         let log = &partition.log;
@@ -125,7 +122,7 @@ impl Assignment {
             partition = log.partition,
             read_to = partition.progress().read_to,
             offset,
-            "a record does not follow the last one: its topic was replaced, or records expired"
+            "a record does not follow the last one: its topic was replaced, or records expired or are damaged"
         );
         partition.closing.cancel();
         let again = partition.reopened(offset);
@@ -185,6 +182,13 @@ impl Assignment {
         self.share_memory(&partitions);
         drop(partitions);
         self.changed.send_replace(());
+    }
+}
+
+fn seek<C: ConsumerContext>(consumer: &BaseConsumer<C>, log: &LogId, offset: Offset) {
+    if let Err(error) = consumer.seek(&log.topic, log.partition, offset, SEEK_TIMEOUT) {
+        let error = words(&error);
+        tracing::error!(error, topic = log.topic, partition = log.partition, "cannot seek");
     }
 }
 

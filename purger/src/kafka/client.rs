@@ -87,7 +87,13 @@ pub fn cursor(kafka: &KafkaSettings, purger: &PurgerSettings) -> ClientConfig {
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "error");
-    finish(config, kafka)
+    let mut config = finish(config, kafka);
+    // A follower in the same rack may not have the log's end yet, and the end of what it has is no
+    // end.
+    if kafka.properties.iter().any(|(name, _)| name == "client.rack") {
+        config.set("client.rack", "");
+    }
+    config
 }
 
 /// A client that asks for the ends of logs, including records of open transactions and those behind
@@ -253,6 +259,16 @@ mod tests {
     fn a_cursor_never_jumps() {
         let config = cursor(&KafkaSettings::default(), &PurgerSettings::default());
         assert_eq!(config.get("auto.offset.reset"), Some("error"));
+    }
+
+    #[test]
+    fn a_cursor_asks_the_leader() {
+        let properties = vec![("client.rack".to_owned(), "a".to_owned())];
+        let kafka = KafkaSettings { properties, ..KafkaSettings::default() };
+        let config = cursor(&kafka, &PurgerSettings::default());
+        assert_eq!(config.get("client.rack"), Some(""));
+        assert!(config.create::<BaseConsumer>().is_ok());
+        assert_eq!(group(&kafka, &PurgerSettings::default()).get("client.rack"), Some("a"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::assignment::{Assignment, store_offset};
 use super::cause::{LOG_LIMITER, code_words, words};
+use super::cursor::is_unreadable;
 use super::group_consumer::GroupConsumer;
 use crate::partition::Partition;
 use process::threads;
@@ -87,7 +88,7 @@ impl ConsumerLoop {
     /// Stores committable offsets, pauses partitions that are full and resumes those that are not.
     fn keep_up(&mut self) {
         let consumer = self.consumer.current();
-        self.assignment.reopen_truncated(&consumer);
+        self.assignment.reopen_broken(&consumer);
         let partitions = self.assignment.partitions();
         for partition in &partitions {
             let key = (partition.log.topic.clone(), partition.log.partition);
@@ -161,6 +162,10 @@ impl ConsumerLoop {
     fn complain(&self, error: &KafkaError) -> Result<(), ConsumeError> {
         self.check_fatal()?;
         let text = words(error);
+        if error.rdkafka_error_code().is_some_and(is_unreadable) {
+            // Of which partition is not said.
+            self.assignment.partitions().iter().for_each(|partition| partition.doubt());
+        }
         if let Some(repeated) = LOG_LIMITER.admit(&text) {
             tracing::warn!(error = text, repeated, "error while reading from Kafka");
         }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use process::terminal::say;
 use purge_protocol::log::LogId;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -26,6 +27,12 @@ pub struct Cursors {
 pub struct Cursor {
     consumer: BaseConsumer<PlainContext>,
     log: LogId,
+    /// The offset behind the last record read.
+    next: i64,
+    /// librdkafka could not read what follows.
+    is_doubtful: bool,
+    /// Read behind a damaged record, and not returned yet.
+    behind: Option<CursorItem>,
 }
 
 impl std::fmt::Debug for Cursor {
@@ -40,12 +47,26 @@ pub enum CursorItem {
     End,
 }
 
+/// The content of a range of offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Between {
+    /// At least one record that can be read.
+    Records,
+    /// No record, as in the range of a transaction's marker.
+    Nothing,
+    /// Records that have expired, or are damaged, and no other.
+    Lost,
+}
+
 /// A cursor's failure to read. The caller decides whether to retry.
 #[derive(Debug, thiserror::Error)]
 pub enum CursorError {
     /// The log does not hold that offset: records may have expired unread.
     #[error("the log does not hold offset {0}")]
     OutOfRange(i64),
+    /// A record cannot be read. The cursor goes on behind it.
+    #[error("the record at offset {0} cannot be read: it is damaged")]
+    Damaged(i64),
     /// The brokers do not answer: retry.
     #[error("no answer from the brokers within {0:?}")]
     Silence(Duration),
@@ -66,7 +87,7 @@ impl Cursors {
             log.partition,
             Offset::Offset(offset),
         )?)?;
-        Ok(Cursor { consumer, log: log.clone() })
+        Ok(Cursor { consumer, log: log.clone(), next: offset, is_doubtful: false, behind: None })
     }
 
     /// Makes a consumer that reads nothing yet. Blocks.
@@ -96,15 +117,28 @@ impl Cursors {
         Ok(consumer)
     }
 
-    /// Returns whether the log has no record from `from` on and below `to`, though it reaches as
-    /// far. Blocks.
-    pub fn is_empty_between(&self, log: &LogId, from: i64, to: i64) -> bool {
-        let found = self.open(log, from).and_then(|cursor| cursor.next(client::PATIENCE));
-        match found {
-            Ok(CursorItem::Record(record)) => record.offset() >= to,
-            Ok(CursorItem::End) => true,
-            Err(_) => false,
-        }
+    /// Looks at the offsets of a log from `from` on and below `to`. Blocks.
+    pub fn look_between(&self, log: &LogId, from: i64, to: i64) -> Result<Between, CursorError> {
+        let mut cursor = self.open(log, from)?;
+        let mut lost = false;
+        let has_record = loop {
+            match cursor.next(client::PATIENCE) {
+                Ok(CursorItem::Record(record)) => break record.offset() < to,
+                Ok(CursorItem::End) => break false,
+                Err(CursorError::Damaged(_)) => lost = true,
+                Err(CursorError::OutOfRange(_)) => {
+                    let (low, _high) = cursor.watermarks()?;
+                    lost = true;
+                    break low < to;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        Ok(match (has_record, lost) {
+            (true, _) => Between::Records,
+            (false, true) => Between::Lost,
+            (false, false) => Between::Nothing,
+        })
     }
 
     /// Returns the fingerprint of the record at this offset, if there is one. Blocks.
@@ -135,8 +169,43 @@ impl Cursor {
     }
 
     /// Reads the next record. Blocks up to `patience`.
-    pub fn next(&self, patience: Duration) -> Result<CursorItem, CursorError> {
+    pub fn next(&mut self, patience: Duration) -> Result<CursorItem, CursorError> {
+        if let Some(item) = self.behind.take() {
+            return Ok(item);
+        }
+        let item = self.poll(patience)?;
+        let expected = self.next;
+        let is_gap = match &item {
+            CursorItem::Record(record) => {
+                self.next = record.offset() + 1;
+                record.offset() > expected
+            }
+            CursorItem::End => true,
+        };
+        if std::mem::take(&mut self.is_doubtful) && is_gap {
+            self.behind = Some(item);
+            return Err(CursorError::Damaged(expected));
+        }
+        Ok(item)
+    }
+
+    /// As [`Self::next`], for users that can do nothing about a damaged record: it is reported on
+    /// the terminal.
+    pub fn next_readable(&mut self, patience: Duration) -> Result<CursorItem, CursorError> {
+        loop {
+            match self.next(patience) {
+                Err(error @ CursorError::Damaged(_)) => {
+                    let LogId { topic, partition, .. } = &self.log;
+                    say(format_args!("shellac-purger: {topic}/{partition}: {error}"));
+                }
+                item => return item,
+            }
+        }
+    }
+
+    fn poll(&mut self, patience: Duration) -> Result<CursorItem, CursorError> {
         let deadline = Instant::now() + patience;
+        let mut unreadable = 0;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.consumer.poll(left.min(POLL)) {
@@ -148,12 +217,16 @@ impl Cursor {
                     ) => {
                         return Err(CursorError::OutOfRange(-1));
                     }
-                    // librdkafka retries by itself. Of a record larger than a fetch, older brokers
-                    // send a part first, which may not be a valid message.
+                    Some(code) if is_unreadable(code) => {
+                        self.is_doubtful = true;
+                        unreadable += 1;
+                        if unreadable == UNREADABLE_MAX {
+                            return Ok(CursorItem::End);
+                        }
+                    }
+                    // librdkafka retries by itself.
                     Some(
-                        RDKafkaErrorCode::AllBrokersDown
-                        | RDKafkaErrorCode::BrokerTransportFailure
-                        | RDKafkaErrorCode::BadMessage,
+                        RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
                     ) => {}
                     _ => return Err(error.into()),
                 },
@@ -166,6 +239,16 @@ impl Cursor {
     }
 }
 
+/// Returns whether librdkafka could not read what a broker sent. It passes over a record with a
+/// broken checksum. Of a record larger than a fetch, older brokers send a part first, which may not
+/// be a valid message; it is read whole afterwards. A damaged record at the end of a log is fetched
+/// again and again, without any pause.
+pub(super) const fn is_unreadable(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::BadCompression)
+}
+
+/// Times that the same record cannot be read until it counts as the end of the log.
+const UNREADABLE_MAX: u32 = 10;
 const POLL: Duration = Duration::from_millis(100);
 /// Time for librdkafka to ask for a token, which it does when a client is made.
 const TOKEN_WAIT: Duration = Duration::from_millis(50);

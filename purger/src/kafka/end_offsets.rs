@@ -16,7 +16,7 @@ use super::assignment::Assignment;
 use super::client::{PATIENCE, brokers_answer, committed, partition_at, watermarks};
 use super::consumer::SILENCE_MAX;
 use super::context::PlainContext;
-use super::cursor::Cursors;
+use super::cursor::{Between, Cursors};
 use super::group_consumer::GroupConsumer;
 use crate::partition::Partition;
 use crate::partition::end_offsets::EndOffset;
@@ -134,7 +134,7 @@ impl EndOffsetPoller {
         let log = &partition.log;
         let read_to = partition.progress().read_to;
         let asked = Instant::now();
-        let (_low, high) = match self.ends_of(partition, findings, patience) {
+        let (low, high) = match self.ends_of(partition, findings, patience) {
             Ok(watermarks) => watermarks,
             Err(error) => {
                 tracing::debug!(%error, topic = log.topic, partition = log.partition, "cannot learn the end of a partition");
@@ -156,6 +156,7 @@ impl EndOffsetPoller {
         {
             partition.begin_at(offset);
         }
+        partition.record_low(low);
         partition.record_end_offset(EndOffset { at: asked, high });
         if partition.has_begun() {
             self.look_beyond(partition, high, findings);
@@ -190,8 +191,8 @@ impl EndOffsetPoller {
     }
 
     /// Skips an end of the log that holds no record. The log may end in an offset that the consumer
-    /// never receives, such as a transaction's marker. If the end is not reached from one question
-    /// to the next, a cursor reads there.
+    /// never receives, such as a transaction's marker or a damaged record. If the end is not
+    /// reached from one question to the next, a cursor reads there.
     fn look_beyond(&self, partition: &Arc<Partition>, high: i64, findings: &mut Findings) {
         let key = key_of(partition);
         let read_to = partition.progress().read_to;
@@ -199,9 +200,12 @@ impl EndOffsetPoller {
             findings.stuck.remove(&key);
         } else if findings.stuck.insert(key, read_to) == Some(read_to)
             && let Ok((_, readable)) = self.consumer.watermarks(&partition.log)
-            && self.cursors.is_empty_between(&partition.log, read_to, readable)
         {
-            partition.skip_to(readable);
+            match self.cursors.look_between(&partition.log, read_to, readable) {
+                Ok(Between::Nothing) => partition.skip_to(readable),
+                Ok(Between::Lost) => partition.record_loss(readable),
+                Ok(Between::Records) | Err(_) => {}
+            }
         }
     }
 

@@ -45,4 +45,26 @@ impl FollowingCursor {
         self.heard = Instant::now();
         item
     }
+
+    /// Goes on after an error and a pause, at the log's beginning if it does not hold the next offset any more;
+    /// returns whether it can. Blocks.
+    #[expect(clippy::disallowed_methods, reason = "its callers are on threads that may block")]
+    pub fn recover(&mut self, error: &CursorError) -> bool {
+        if matches!(error, CursorError::Damaged(_) | CursorError::Silence(_)) {
+            return true; // it goes on by itself
+        }
+        std::thread::sleep(PAUSE);
+        let begin = match (error, self.cursors.watermarks(&self.log)) {
+            (CursorError::OutOfRange(_), Ok((low, _high))) => low,
+            _ => self.next,
+        };
+        match self.cursors.open(&self.log, begin) {
+            Ok(cursor) => (self.current, self.next) = (cursor, begin),
+            Err(_) => return false,
+        }
+        true
+    }
 }
+
+/// Between two attempts to go on.
+const PAUSE: Duration = Duration::from_secs(1);

@@ -19,6 +19,10 @@ pub(super) struct EndOffsets {
     /// Oldest first, at most [`END_OFFSETS_MAX`].
     latest: VecDeque<EndOffset>,
     truncated: Option<i64>,
+    /// The lowest offset that the log still had.
+    low: i64,
+    /// Records below were lost before they were read, and no other follows.
+    lost_to: Option<i64>,
 }
 
 impl EndOffsets {
@@ -37,6 +41,23 @@ impl EndOffsets {
     pub(super) fn clean_since(&self, next: i64) -> Option<Duration> {
         let clean = self.latest.iter().rev().find(|end_offset| end_offset.high <= next)?;
         Some(clean.at.elapsed())
+    }
+
+    pub(super) fn record_low(&mut self, low: i64) {
+        self.low = self.low.max(low);
+    }
+
+    pub(super) const fn low(&self) -> i64 {
+        self.low
+    }
+
+    pub(super) const fn record_loss(&mut self, to: i64) {
+        self.lost_to = Some(to);
+    }
+
+    /// Returns the end of lost records, once.
+    pub(super) const fn take_loss(&mut self) -> Option<i64> {
+        self.lost_to.take()
     }
 
     /// Records an end that lies before what was read.

@@ -204,6 +204,27 @@ impl Partition {
         }
     }
 
+    /// Records that a record may have been passed over because it could not be read: a small gap is
+    /// no transaction's marker then.
+    pub fn doubt(&self) {
+        self.state.lock().doubt();
+    }
+
+    /// Records that the log holds nothing below this offset any more.
+    pub fn record_low(&self, low: i64) {
+        self.state.lock().end_offsets.record_low(low);
+    }
+
+    /// Records that everything that was not read below `to` is lost.
+    pub fn record_loss(&self, to: i64) {
+        self.state.lock().end_offsets.record_loss(to);
+    }
+
+    /// Returns the end of lost records, once.
+    pub fn take_loss(&self) -> Option<i64> {
+        self.state.lock().end_offsets.take_loss()
+    }
+
     /// Records that the log ends before what was read of it: it is another one, or was cut.
     pub fn record_truncation(&self, high: i64) {
         self.state.lock().end_offsets.record_truncation(high);

@@ -14,6 +14,8 @@ pub(super) struct PartitionState {
     pub(super) commits: CommitTracker,
     pub(super) end_offsets: EndOffsets,
     limits: WindowLimits,
+    /// A record may have been passed over because it could not be read.
+    is_doubtful: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +37,13 @@ pub struct Progress {
 
 impl PartitionState {
     pub(super) fn new(commits: CommitTracker, limits: WindowLimits) -> Self {
-        Self { window: None, commits, end_offsets: EndOffsets::default(), limits }
+        Self {
+            window: None,
+            commits,
+            end_offsets: EndOffsets::default(),
+            limits,
+            is_doubtful: false,
+        }
     }
 
     pub(super) const fn limits(&self) -> WindowLimits {
@@ -77,6 +85,7 @@ impl PartitionState {
         if let Some(window) = &mut self.window {
             window.push(offset, fingerprint, held);
         }
+        self.is_doubtful = false;
         self.commits.read(offset + 1);
         let _is_over = self.trim(); // the consumer asks again, and pauses
     }
@@ -103,11 +112,21 @@ impl PartitionState {
         false
     }
 
+    /// Records that a record may have been passed over because it could not be read.
+    pub(super) const fn doubt(&mut self) {
+        self.is_doubtful = true;
+    }
+
     /// Returns whether a record at this offset does not follow on what was read. Kafka never goes
     /// back by itself, so a lower offset belongs to another log. Far above the last record, the
     /// records between have expired or never existed; no proxy may be told that nothing is missing.
+    /// A small gap is a transaction's marker, unless it is known to have held records.
     pub(super) fn is_discontinuous_at(&self, offset: i64) -> bool {
-        let follows = |window: &Window| (0..=GAP_MAX).contains(&(offset - window.end()));
+        let follows = |window: &Window| {
+            let end = window.end();
+            let has_lost_records = self.is_doubtful || end < self.end_offsets.low();
+            offset == end || !has_lost_records && (1..=GAP_MAX).contains(&(offset - end))
+        };
         !self.is_untouched() && self.window.as_ref().is_some_and(|window| !follows(window))
     }
 

@@ -47,6 +47,33 @@ fn a_record_that_does_not_follow_makes_a_partition_discontinuous() {
 }
 
 #[test]
+fn a_small_gap_is_no_marker_where_records_were_lost() {
+    for lose in [Partition::doubt as fn(&Partition), |partition| partition.record_low(7)] {
+        let partition = partition();
+        partition.begin_at(5);
+        push(&partition, 5);
+        lose(&partition);
+        assert!(partition.is_discontinuous_at(7));
+        assert!(!partition.is_discontinuous_at(6), "no record is missing");
+        push(&partition, 6);
+        assert!(!partition.is_discontinuous_at(8), "a marker, as the doubt is over");
+    }
+}
+
+#[test]
+fn a_loss_at_the_end_is_told_once() {
+    let partition = partition();
+    partition.begin_at(5);
+    push(&partition, 5);
+    partition.record_loss(8);
+    assert_eq!((partition.take_loss(), partition.take_loss()), (Some(8), None));
+    let again = partition.reopened(8);
+    again.begin_at(8);
+    assert_eq!(again.window_start(), Some(8));
+    assert_eq!(again.incarnation, partition.incarnation, "pending work stays");
+}
+
+#[test]
 fn a_log_that_ends_before_what_was_read_is_another_one() {
     let partition = partition();
     partition.begin_at(5);

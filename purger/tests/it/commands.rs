@@ -173,7 +173,7 @@ async fn a_purger_without_proxies_is_not_ready() {
     let proxy = Proxy::start();
     let purger = Purger::start(&broker, &[&proxy], "group = \"other\"").await;
     until("adopted", || proxy.starts().len() == 1).await;
-    assert_eq!(purger.get("/readyz").await.0, 200);
+    until_ready(&purger).await;
 }
 
 /// Log collectors parse each line.
@@ -233,6 +233,15 @@ async fn events_until(
         events.push(event);
     }
     (events, read.join().unwrap())
+}
+
+async fn until_ready(purger: &Purger) {
+    let mut looks = 0;
+    while purger.get("/readyz").await.0 != 200 {
+        looks += 1;
+        assert!(looks < 1000, "{:?}", purger.get("/readyz").await);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 async fn until_not_ready(purger: &Purger, why: &str) {

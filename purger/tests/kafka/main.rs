@@ -14,6 +14,8 @@ mod commands;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod forgotten;
 #[cfg(test)]
 mod handover;

@@ -1,5 +1,7 @@
 //! A broker: genuine Kafka, what is asked of it, and how it is made to fail.
 
+use std::fs::OpenOptions;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::process::{self, Command};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -80,6 +82,20 @@ impl Kafka {
 
     pub(crate) fn delete_topic(&self, name: &str) {
         self.script(&["delete", name]);
+    }
+
+    /// Changes a byte of the record that holds this text, in the file of the topic's first
+    /// partition.
+    pub(crate) fn damage(&self, topic: &str, text: &str) {
+        let log = self.directory.path().join("log").join(format!("{topic}-0"));
+        let files = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
+        let file = files.into_iter().find(|path| path.extension().is_some_and(|it| it == "log"));
+        let mut file = OpenOptions::new().read(true).write(true).open(file.unwrap()).unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        let found = bytes.windows(text.len()).position(|part| part == text.as_bytes());
+        file.seek(SeekFrom::Start(found.unwrap() as u64)).unwrap();
+        file.write_all(b"P").unwrap();
     }
 
     pub(crate) fn pid(&self) -> u32 {
