@@ -20,6 +20,8 @@ mod sites;
 mod snapshot;
 mod variants;
 
+use std::sync::Arc;
+
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName};
 
@@ -49,20 +51,20 @@ pub const CACHE_GROUP_INVALIDATION: &str = "cache-group-invalidation";
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// Cookies that select a variant, are dropped, or keep a request from the cache.
-    pub cookies: CookieRules,
+    pub cookies: Arc<CookieRules>,
     /// The part of a query that enters the key.
-    pub query: QueryFilter,
+    pub query: Arc<QueryFilter>,
     /// The other fields that enter the key, or are reduced; `None` where there are none.
-    pub variants: Option<Box<VariantRules>>,
+    pub variants: Option<Arc<VariantRules>>,
     /// Whether a response answers requests for URLs that are equivalent by its declaration.
     pub heeds_search_variance: bool,
     pub freshness: freshness::FreshnessRules,
     pub cache: settings::CacheSettings,
-    pub tags: settings::TagSettings,
+    pub tags: Arc<settings::TagSettings>,
     /// The response field that names the deployment which made a response.
     pub deployment: Option<HeaderName>,
     /// `None` where nothing is compressed.
-    pub compression: Option<Compression>,
+    pub compression: Option<Arc<Compression>>,
     /// The effects of the rules that the request matches; `None` where none does.
     pub effects: Option<Box<RuleEffects>>,
 }
@@ -92,31 +94,44 @@ impl Policy {
     pub fn new(settings: &EffectiveSettings) -> Self {
         let EffectiveSettings { cache, key, cookies, tags, compression } = settings;
         Self {
-            cookies: CookieRules::new(cookies),
-            query: QueryFilter::new(&key.query),
-            variants: VariantRules::new(key).map(Box::new),
+            cookies: Arc::new(CookieRules::new(cookies)),
+            query: Arc::new(QueryFilter::new(&key.query)),
+            variants: VariantRules::new(key).map(Arc::new),
             heeds_search_variance: key.no_vary_search == NoVarySearch::Heed,
-            freshness: freshness::FreshnessRules {
-                default_ttl: cache.default_ttl,
-                heuristic: cache.heuristic.map(|it| Heuristic { share: it.share, max: it.max }),
-                ttl_by_status: cache
-                    .ttl_by_status
-                    .iter()
-                    .map(|(codes, ttl)| (codes.codes(), *ttl))
-                    .collect(),
-                stale_while_revalidate: cache.stale_while_revalidate,
-                max_stale_while_revalidate: cache.max_stale_while_revalidate,
-                stale_if_error: cache.stale_if_error,
-                keep: cache.keep,
-                asset_grace: cache.asset_grace,
-                ignore_client_no_cache: cache.ignore_client_no_cache,
-            },
+            freshness: freshness_rules(cache),
             cache: cache.clone(),
-            tags: tags.clone(),
+            tags: Arc::new(tags.clone()),
             deployment: key.deployment.clone(),
-            compression: Compression::new(compression),
+            compression: Compression::new(compression).map(Arc::new),
             effects: None,
         }
+    }
+
+    /// Makes the policy of `settings`, which differ little from those of this policy, `own`. It
+    /// shares what is made of equal tables.
+    fn changed(&self, own: &EffectiveSettings, settings: &EffectiveSettings) -> Self {
+        let mut changed = self.clone();
+        let EffectiveSettings { cache, key, cookies, tags, compression } = settings;
+        if *cache != own.cache {
+            changed.freshness = freshness_rules(cache);
+            changed.cache = cache.clone();
+        }
+        if *key != own.key {
+            changed.query = Arc::new(QueryFilter::new(&key.query));
+            changed.variants = VariantRules::new(key).map(Arc::new);
+            changed.heeds_search_variance = key.no_vary_search == NoVarySearch::Heed;
+            changed.deployment.clone_from(&key.deployment);
+        }
+        if *cookies != own.cookies {
+            changed.cookies = Arc::new(CookieRules::new(cookies));
+        }
+        if *tags != own.tags {
+            changed.tags = Arc::new(tags.clone());
+        }
+        if *compression != own.compression {
+            changed.compression = Compression::new(compression).map(Arc::new);
+        }
+        changed
     }
 
     #[expect(clippy::unused_self, reason = "rules will choose what enters the key")]
@@ -192,5 +207,58 @@ impl Policy {
             || self.cache.strip_cdn_cache_control && name == "cdn-cache-control"
             || self.tags.strip && (is_ours || self.tags.read.contains(name))
             || edited::is_note(name)
+    }
+}
+
+fn freshness_rules(cache: &settings::CacheSettings) -> freshness::FreshnessRules {
+    freshness::FreshnessRules {
+        default_ttl: cache.default_ttl,
+        heuristic: cache.heuristic.map(|it| Heuristic { share: it.share, max: it.max }),
+        ttl_by_status: cache
+            .ttl_by_status
+            .iter()
+            .map(|(codes, ttl)| (codes.codes(), *ttl))
+            .collect(),
+        stale_while_revalidate: cache.stale_while_revalidate,
+        max_stale_while_revalidate: cache.max_stale_while_revalidate,
+        stale_if_error: cache.stale_if_error,
+        keep: cache.keep,
+        asset_grace: cache.asset_grace,
+        ignore_client_no_cache: cache.ignore_client_no_cache,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use settings::{Config, Sources};
+
+    use super::*;
+
+    fn settings(text: &str) -> EffectiveSettings {
+        let text = format!("[origin.app]\nservers = [\"127.0.0.1:1\"]\n{text}");
+        let file = Some(("test.toml".to_owned(), text));
+        EffectiveSettings::of(&Config::load(&Sources { file, ..Sources::default() }).unwrap())
+    }
+
+    #[test]
+    fn a_changed_policy_is_that_of_its_settings_and_shares_the_rest() {
+        let own = settings("");
+        let policy = Policy::new(&own);
+        for text in [
+            "",
+            "[cache]\ndefault_ttl = \"7s\"",
+            "[key.query]\nkeep = [\"q\"]",
+            "[key]\nheaders = [\"x-a\"]\nno_vary_search = \"ignore\"",
+            "[cookies]\nvary_on = [\"a\"]",
+            "[tags]\nread = [\"x-t\"]",
+            "[compression]\nmode = \"on\"",
+        ] {
+            let settings = settings(text);
+            let changed = policy.changed(&own, &settings);
+            let wanted = Policy::new(&settings);
+            assert_eq!(format!("{changed:?}"), format!("{wanted:?}"), "{text}");
+            let shares_cookies = Arc::ptr_eq(&changed.cookies, &policy.cookies);
+            assert_eq!(shares_cookies, settings.cookies == own.cookies, "{text}");
+        }
     }
 }

@@ -22,8 +22,10 @@ impl Policies {
     pub fn new(config: &Config, before: Option<&Self>) -> Self {
         let tables = EffectiveSettings::of(config);
         let default = Policy::new(&tables);
-        let rules = (!config.rules.is_empty())
-            .then(|| Box::new(CompiledRules::new(config, tables, before.and_then(Self::rules))));
+        let rules = (!config.rules.is_empty()).then(|| {
+            let before = before.and_then(Self::rules);
+            Box::new(CompiledRules::new(config, (tables, default.clone()), before))
+        });
         Self { default, rules }
     }
 

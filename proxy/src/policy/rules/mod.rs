@@ -37,6 +37,8 @@ use crate::metrics::family::Family;
 pub struct CompiledRules {
     shared: Arc<SharedRules>,
     tables: Arc<EffectiveSettings>,
+    /// The policy of the tables alone.
+    default: Policy,
     merged: Mutex<HashMap<MatchedRules, Arc<Policy>>>,
 }
 
@@ -57,7 +59,12 @@ pub(super) struct SharedRules {
 }
 
 impl CompiledRules {
-    pub(super) fn new(config: &Config, tables: EffectiveSettings, before: Option<&Self>) -> Self {
+    /// Compiles the rules of a configuration with these tables, whose policy is `default`.
+    pub(super) fn new(
+        config: &Config,
+        (tables, default): (EffectiveSettings, Policy),
+        before: Option<&Self>,
+    ) -> Self {
         let counters = |rule: &RuleSettings| {
             before.and_then(|before| before.counters_of(&rule.name)).unwrap_or_default()
         };
@@ -72,7 +79,8 @@ impl CompiledRules {
             contents: config.rules.iter().map(OwnContent::of).collect(),
             counters: config.rules.iter().map(counters).collect(),
         };
-        Self { shared: Arc::new(shared), tables: Arc::new(tables), merged: Mutex::default() }
+        let (shared, tables) = (Arc::new(shared), Arc::new(tables));
+        Self { shared, tables, default, merged: Mutex::default() }
     }
 
     /// The rules in their order, with those of presets.
@@ -160,7 +168,11 @@ impl CompiledRules {
             return Arc::clone(policy);
         }
         if merged.len() >= MERGED_MAX {
-            merged.clear();
+            let mut is_kept = false;
+            merged.retain(|_, _| {
+                is_kept = !is_kept;
+                is_kept
+            });
         }
         let policy = Arc::new(self.merge(&matched));
         merged.insert(matched, Arc::clone(&policy));
@@ -175,7 +187,8 @@ impl CompiledRules {
             rule.actions.settings.apply(&mut settings);
         }
         let effects = RuleEffects::new(&self.shared, matched.clone());
-        Policy { effects: Some(Box::new(effects)), ..Policy::new(&settings) }
+        let policy = self.default.changed(&self.tables, &settings);
+        Policy { effects: Some(Box::new(effects)), ..policy }
     }
 }
 
@@ -184,10 +197,50 @@ impl Clone for CompiledRules {
         Self {
             shared: Arc::clone(&self.shared),
             tables: Arc::clone(&self.tables),
+            default: self.default.clone(),
             merged: Mutex::default(),
         }
     }
 }
 
-/// The policies that a worker keeps. Clients choose which rules match: past it, it begins anew.
-const MERGED_MAX: usize = 1024;
+/// The policies that a worker keeps, each of less than 2 KiB beside what its rules change: one for
+/// each rule where each is of one host. Clients choose which rules match: past it, half of them are
+/// dropped.
+const MERGED_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use http::{HeaderMap, Method};
+    use settings::Sources;
+
+    use super::super::Policies;
+    use super::*;
+
+    #[test]
+    fn the_policy_of_each_of_many_hosts_is_kept() {
+        const HOSTS: usize = 1500;
+        let mut text = "[origin.app]\nservers = [\"127.0.0.1:1\"]\n".to_owned();
+        for host in 0..HOSTS {
+            write!(text, "[[rule]]\nhost = \"h{host}.example\"\nttl = \"{host}s\"\n").unwrap();
+        }
+        let file = Some(("test.toml".to_owned(), text));
+        let config = Config::load(&Sources { file, ..Sources::default() }).unwrap();
+        let policies = Policies::new(&config, None);
+        let fields = HeaderMap::new();
+        let all = || -> Vec<Arc<Policy>> {
+            let host = |host: usize| {
+                let host = format!("h{host}.example");
+                policies.resolve(&RequestView::new(&Method::GET, &host, "/", &fields)).unwrap()
+            };
+            (0..HOSTS).map(host).collect()
+        };
+        let (first, again) = (all(), all());
+        assert!(first.iter().zip(&again).all(|(first, again)| Arc::ptr_eq(first, again)));
+        let own = size_of::<Policy>() + size_of::<RuleEffects>();
+        assert!(own < 2 << 10, "{own} bytes");
+        let shares = |policy: &Arc<Policy>| Arc::ptr_eq(&policy.cookies, &first[0].cookies);
+        assert!(first.iter().all(shares));
+    }
+}
