@@ -111,6 +111,9 @@ async fn guarded(
     if let Some(server) = ServerPath::parse(path) {
         return order(app, &server, &parts.method, body).await;
     }
+    if parts.method == Method::DELETE {
+        return PurgeLogEndpoint(&app.purge_log).forget(parts.uri.query()).await;
+    }
     if parts.method == Method::POST {
         return match path {
             PURGE_PATH => purge_by_json(app, peer, parts.uri.query(), body).await,
@@ -396,7 +399,7 @@ const ROUTES: [(&str, &str); 22] = [
     (origins::PATH, "GET"),
     (PURGE_PATH, "POST"),
     (DEPLOYS, "GET"),
-    (log::PATH, "GET, POST"),
+    (log::PATH, "GET, POST, DELETE"),
     (control::RELOAD, "POST"),
     (control::DRAIN, "POST"),
     (control::UNDRAIN, "POST"),

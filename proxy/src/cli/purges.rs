@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::Value;
 
@@ -12,11 +12,15 @@ use super::event_stream::Event;
 use super::listings::{rows, show};
 use crate::live::snapshot::RecentPurge;
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print, say};
+use purge_protocol::log::PATH;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct PurgesArguments {
+    #[command(subcommand)]
+    command: Option<PurgesCommand>,
     /// Purges to show; with `--watch`, those to begin with
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -33,7 +37,25 @@ pub(super) struct PurgesArguments {
     json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum PurgesCommand {
+    /// Forget the positions in a Kafka topic that no purger names any more, as after it was renamed
+    Forget(ForgetArguments),
+}
+
+#[derive(Debug, Args)]
+struct ForgetArguments {
+    /// The topic's name
+    #[arg(value_parser = topic_name)]
+    topic: String,
+    #[command(flatten)]
+    admin: AdminArguments,
+}
+
 pub(super) fn purges(arguments: &PurgesArguments) -> ExitCode {
+    if let Some(PurgesCommand::Forget(arguments)) = &arguments.command {
+        return forget(arguments).unwrap_or_else(|exit| exit).into();
+    }
     let path = format!("/api/v1/purges?limit={}", arguments.limit);
     if arguments.watch {
         return watch(arguments, &path).unwrap_or_else(|exit| exit).into();
@@ -50,6 +72,28 @@ pub(super) fn purges(arguments: &PurgesArguments) -> ExitCode {
         ("reason", "reason"),
     ];
     show(&arguments.admin, &path, arguments.json, |document| rows(document, "purges", &columns))
+}
+
+fn topic_name(text: &str) -> Result<String, &'static str> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let is_valid = !text.is_empty() && text.bytes().all(is_name);
+    is_valid.then(|| text.to_owned()).ok_or("write the name of a Kafka topic, as cache-purge")
+}
+
+fn forget(arguments: &ForgetArguments) -> Result<Exit, Exit> {
+    let client = AdminClient::of(&arguments.admin)?;
+    let path = format!("{PATH}?topic={}", arguments.topic);
+    let answer = client.ask(&Method::DELETE, &path, None)?;
+    if !answer.status.is_success() {
+        return Err(answer.refused());
+    }
+    let document = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+    let partitions = document.get("partitions").and_then(Value::as_u64).unwrap_or(0);
+    if partitions == 0 {
+        say(format_args!("shellac: there is no position in this topic: GET {PATH} lists them"));
+        return Ok(Exit::No);
+    }
+    Ok(print(&format!("forgot {} (partitions: {partitions})\n", arguments.topic)))
 }
 
 /// Shows the last purges, the oldest first, then each as it comes.

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::client::Connection;
 use crate::support::in_time;
@@ -79,6 +79,34 @@ async fn a_dry_run_says_how_many_a_purge_would_hit() {
     assert_eq!([text(&trial), text(&again)], [expected, expected]);
     assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
     assert!(lines(&program, "purged").is_empty(), "nothing was");
+}
+
+/// A topic that was renamed keeps a proxy degraded until it is forgotten.
+#[tokio::test]
+async fn a_topic_without_a_purger_is_forgotten_by_a_command() {
+    let origin = Origin::start().await;
+    let program = Program::start(&settings(&origin.address.to_string()), &[]).await;
+    let mut client = Connection::open(program.admin).await;
+    for (topic, clean_ms) in [("new", 0), ("old", 60_000)] {
+        let batch = json!({
+            "log": {"cluster": "c", "topic": topic, "partition": 0}, "partitions": 1, "from": 7, "to": 7,
+            "start": "adopt", "clean_ms": clean_ms, "purger": "p", "purges": [],
+        });
+        client.send(request("POST", "/api/v1/log", &[], &batch.to_string())).await;
+        assert_eq!(in_time("an answer", client.answer()).await.status(), 200);
+    }
+    for (topic, code, said) in [
+        ("new", 2, "take it out of `purger.topics`"),
+        ("none", 1, "there is no position in this topic"),
+        ("a b", 2, "the name of a Kafka topic"),
+        ("old", 0, "forgot old (partitions: 1)"),
+        ("old", 1, "there is no position in this topic"),
+    ] {
+        let output = program.command(&["purges", "forget", topic]).await;
+        let all = text(&output) + &String::from_utf8_lossy(&output.stderr);
+        assert!(all.contains(said), "{topic}: {all}");
+        assert_eq!(output.status.code(), Some(code), "{topic}: {all}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use purge_protocol::log::Refusal;
 
 use super::metrics::BatchOutcome;
 use super::reading;
-use super::{PurgeLog, Rejected};
+use super::{NotForgotten, PurgeLog, Rejected};
 use crate::purge::endpoint::{json, problem};
 use crate::response::body::ResponseBody;
 use process::timestamp::Timestamp;
@@ -55,6 +55,29 @@ impl PurgeLogEndpoint<'_> {
             Err(Rejected::Journal(error)) => {
                 tracing::error!(%error, "a batch of the purge log is not acknowledged");
                 problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
+            }
+        }
+    }
+
+    /// Answers `DELETE`: an order to forget a topic.
+    pub async fn forget(&self, query: Option<&str>) -> Response<ResponseBody> {
+        let topic = query.and_then(|query| query.strip_prefix("topic="));
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let Some(topic) = topic.filter(|name| !name.is_empty() && name.bytes().all(is_name)) else {
+            let detail = "The parameter topic is the name of a Kafka topic: ?topic=cache-purge";
+            return problem(StatusCode::BAD_REQUEST, detail);
+        };
+        match self.0.forget_topic(topic).await {
+            Ok(partitions) => document(
+                StatusCode::OK,
+                &serde_json::json!({ "topic": topic, "partitions": partitions }),
+            ),
+            Err(error) => {
+                let status = match error {
+                    NotForgotten::Attended(_) => StatusCode::CONFLICT,
+                    NotForgotten::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                problem(status, &error.to_string())
             }
         }
     }

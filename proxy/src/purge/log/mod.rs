@@ -60,6 +60,18 @@ pub struct PurgeLog {
 type Turn = Arc<tokio::sync::Mutex<()>>;
 
 /// The reason why a checked batch was not acknowledged.
+/// The reason why a topic was not forgotten.
+#[derive(Debug, thiserror::Error)]
+pub enum NotForgotten {
+    #[error(
+        "A purger spoke of this topic within `purge.log.lease` ({0:?}): take it out of \
+         `purger.topics` of all purgers first, and wait so long."
+    )]
+    Attended(Duration),
+    #[error("The order is in force, and not durable: {0}")]
+    Journal(#[from] JournalError),
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum Rejected {
     /// The batch begins above the position. The purger continues from the log status.
@@ -272,6 +284,27 @@ impl PurgeLog {
                 Ok(())
             }
         }
+    }
+
+    /// Forgets the positions in a topic that no purger names any more, which keep the proxy
+    /// degraded; returns how many there were, once that is durable.
+    pub async fn forget_topic(&self, topic: &str) -> Result<usize, NotForgotten> {
+        let partitions = {
+            let mut positions = self.positions.lock();
+            let Some(attended) = positions.attended(topic) else { return Ok(0) };
+            let lease = self.settings.current().purge.log.lease;
+            if self.clock.now().since(attended) < lease {
+                return Err(NotForgotten::Attended(lease));
+            }
+            let partitions = positions.forget_topic(topic);
+            self.renew(&positions);
+            self.journal_forgotten(&mut positions);
+            partitions
+        };
+        self.journal.settled().await?;
+        tracing::warn!(topic, partitions, "positions in a topic are forgotten by order");
+        self.tick();
+        Ok(partitions)
     }
 
     /// Has a restart not wait for partitions that are gone.

@@ -192,3 +192,27 @@ async fn batches_are_acknowledged_without_a_device_and_not_to_another_process() 
     let refused = recovered.log.apply(checked, recovered.clock.now()).await;
     assert!(matches!(refused, Err(Rejected::Journal(JournalError::HandedOver))));
 }
+
+/// A topic that was renamed while the proxy ran keeps it degraded: its lease is not renewed.
+#[tokio::test]
+async fn a_topic_is_forgotten_by_order_once_no_purger_speaks_of_it() {
+    let recovered = RecoveredLog::new();
+    let log = &recovered.log;
+    for partition in 0..2 {
+        recovered.deliver(batch(partition, 20, Some(0))).await;
+    }
+    let topic = batch(0, 20, None).log.topic;
+    assert!(matches!(log.forget_topic(&topic).await, Err(NotForgotten::Attended(_))));
+    assert_eq!(log.forget_topic("another").await.unwrap(), 0);
+
+    recovered.clock.advance(Duration::from_mins(10));
+    let renamed = LogId { topic: "renamed".into(), ..batch(0, 20, None).log };
+    let other = Batch { log: renamed.clone(), partitions: 1, ..batch(0, 20, Some(0)) };
+    recovered.deliver(Batch { start: Some(Start::Adopt), from: 20, ..other }).await;
+    assert_eq!(log.log_status().state, LogState::Degraded, "the old topic is not attended");
+
+    assert_eq!(log.forget_topic(&topic).await.unwrap(), 2);
+    assert_eq!(log.log_status().state, LogState::Current);
+    let kept: Vec<LogId> = log.log_status().positions.into_iter().map(|it| it.log).collect();
+    assert_eq!(kept, [renamed]);
+}

@@ -244,6 +244,21 @@ impl Positions {
         self.held.len() < before
     }
 
+    /// Forgets all partitions of a topic; returns how many there were.
+    pub fn forget_topic(&mut self, topic: &str) -> usize {
+        let before = self.held.len();
+        self.topics.retain(|(_, name), _| name != topic);
+        self.forget(|log| log.topic == topic);
+        before - self.held.len()
+    }
+
+    /// Returns the latest moment of which it is known that everything that was in some partition of
+    /// the topic then has been applied.
+    pub fn attended(&self, topic: &str) -> Option<Timestamp> {
+        let of_topic = self.held.iter().filter(|(log, _)| log.topic == topic);
+        of_topic.map(|(_, held)| held.clean).max()
+    }
+
     /// Returns the number of records that are known to wait; `None` where no purger tells of the
     /// end. There may be more since it was asked for.
     pub fn lag(&self, log: &LogId) -> Option<u64> {
