@@ -113,8 +113,8 @@ impl Assignment {
     }
 
     /// Reopens a partition whose next record does not follow on the last one: its topic was
-    /// replaced, its log was cut, or records were lost before they were read. Every proxy is located
-    /// again.
+    /// replaced, its log was cut, or records were lost before they were read. Every proxy is
+    /// located again.
     pub(super) fn reopen(&self, partition: &Arc<Partition>, offset: i64) -> Arc<Partition> {
         let log = &partition.log;
         tracing::warn!(

@@ -46,8 +46,8 @@ impl FollowingCursor {
         item
     }
 
-    /// Goes on after an error and a pause, at the log's beginning if it does not hold the next offset any more;
-    /// returns whether it can. Blocks.
+    /// Goes on after an error and a pause, at the log's beginning if it does not hold the next
+    /// offset any more; returns whether it can. Blocks.
     #[expect(clippy::disallowed_methods, reason = "its callers are on threads that may block")]
     pub fn recover(&mut self, error: &CursorError) -> bool {
         if matches!(error, CursorError::Damaged(_) | CursorError::Silence(_)) {
