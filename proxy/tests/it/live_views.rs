@@ -339,7 +339,7 @@ async fn every_page_that_is_read_answers_as_the_openapi_file_says() {
             asked += 1;
         }
         let refused = proxy
-            .ask_admin("DELETE", &path.replace(['{', '}'], ""), &[("host", "localhost")], "")
+            .ask_admin("PUT", &path.replace(['{', '}'], ""), &[("host", "localhost")], "")
             .await;
         assert_eq!(refused.status(), 405, "{path}");
         let allow = refused.field("allow").unwrap();

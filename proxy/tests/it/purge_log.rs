@@ -306,7 +306,7 @@ async fn a_malformed_batch_is_refused_with_the_member_that_is_wrong() {
         assert_eq!(answer.status(), 400, "{text}");
     }
     let put = proxy.ask_admin("PUT", "/api/v1/log", &[], "{}").await;
-    assert_eq!((put.status(), &*put.field("allow").unwrap()), (405, "GET, POST"));
+    assert_eq!((put.status(), &*put.field("allow").unwrap()), (405, "GET, POST, DELETE"));
 }
 
 #[tokio::test]
