@@ -103,11 +103,26 @@ pub(super) fn tags(arguments: &TagsArguments) -> ExitCode {
 }
 
 pub(super) fn objects(arguments: &ObjectsArguments) -> ExitCode {
-    let path = match &arguments.command {
-        ObjectsCommand::Show { url } => format!("/api/v1/objects?url={}", encoded(url)),
-        ObjectsCommand::List(list) => list.path(),
+    let (path, url) = match &arguments.command {
+        ObjectsCommand::Show { url } => {
+            (format!("/api/v1/objects?url={}", encoded(url)), Some(url))
+        }
+        ObjectsCommand::List(list) => (list.path(), None),
     };
-    show(&arguments.admin, &path, arguments.json, objects_page)
+    let exit = ask(&arguments.admin, &path).map(|(answer, document)| {
+        let printed = print_answer(&answer, &document, arguments.json, objects_page);
+        let is_empty = document.get("objects").and_then(Value::as_array).is_some_and(Vec::is_empty);
+        match url.filter(|_| is_empty && printed == Exit::Done) {
+            Some(url) => {
+                say(format_args!(
+                    "shellac: nothing is stored of {url}: `shellac explain` says why"
+                ));
+                Exit::No
+            }
+            None => printed,
+        }
+    });
+    exit.unwrap_or_else(|exit| exit).into()
 }
 
 impl ObjectsListArguments {
@@ -158,27 +173,38 @@ fn objects_page(document: &Value) -> String {
     page
 }
 
-/// Asks, and prints the answer as it is, or as text for people. An empty list is the answer no.
+/// Asks, and prints the answer as it is, or as text for people.
 pub(super) fn show(
     admin: &AdminArguments,
     path: &str,
     is_json: bool,
     text: impl Fn(&Value) -> String,
 ) -> ExitCode {
-    let answer = AdminClient::of(admin).and_then(|client| client.ask(&Method::GET, path, None));
-    let exit = answer.map(|answer| {
-        let AdminAnswer { status, body } = &answer;
-        if !status.is_success() {
-            return answer.refused();
-        }
-        let Ok(document) = serde_json::from_slice::<Value>(body) else {
-            say(format_args!("shellac: the proxy's answer is not JSON: is --admin right?"));
-            return Exit::Unavailable;
-        };
-        let page = if is_json { answer.text().into_owned() } else { text(&document) };
-        print(&page)
-    });
+    let exit =
+        ask(admin, path).map(|(answer, document)| print_answer(&answer, &document, is_json, text));
     exit.unwrap_or_else(|exit| exit).into()
+}
+
+/// Returns the answer, also as JSON.
+fn ask(admin: &AdminArguments, path: &str) -> Result<(AdminAnswer, Value), Exit> {
+    let answer = AdminClient::of(admin)?.ask(&Method::GET, path, None)?;
+    if !answer.status.is_success() {
+        return Err(answer.refused());
+    }
+    let Ok(document) = serde_json::from_slice::<Value>(&answer.body) else {
+        say(format_args!("shellac: the proxy's answer is not JSON: is --admin right?"));
+        return Err(Exit::Unavailable);
+    };
+    Ok((answer, document))
+}
+
+fn print_answer(
+    answer: &AdminAnswer,
+    document: &Value,
+    is_json: bool,
+    text: impl Fn(&Value) -> String,
+) -> Exit {
+    print(&if is_json { answer.text().into_owned() } else { text(document) })
 }
 
 pub(super) fn rows(document: &Value, list: &str, columns: &[(&str, &str)]) -> String {

@@ -110,6 +110,16 @@ async fn a_topic_without_a_purger_is_forgotten_by_a_command() {
 }
 
 #[tokio::test]
+async fn an_object_that_is_not_stored_is_the_answer_no() {
+    let origin = Origin::start().await;
+    let program = Program::start(&settings(&origin.address.to_string()), &[]).await;
+    let output = program.command(&["objects", "show", "http://h/none"]).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("nothing is stored of http://h/none"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test]
 async fn a_line_says_who_purged_what() {
     let origin = Origin::start().await;
     let program = Program::start(&settings(&origin.address.to_string()), &[]).await;
