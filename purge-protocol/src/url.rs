@@ -102,7 +102,10 @@ impl CanonicalUrl {
         let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
         if authority.is_empty() || scheme.is_none() && !is_host_beyond_doubt(authority) {
-            return Err(UrlProblem::NoHost(remedy(rest)).of(text));
+            let is_plain = !rest.contains(char::is_control); // else no remedy repeats it
+            let problem =
+                if is_plain { UrlProblem::NoHost(remedy(rest)) } else { UrlProblem::Path };
+            return Err(problem.of(text));
         }
         let host = host_of(authority, scheme).map_err(|problem| problem.of(text))?;
         let path = written_path(path).map_err(|problem| problem.of(text))?;
@@ -443,6 +446,8 @@ mod tests {
             assert_eq!(error.problem, UrlProblem::NoHost(remedy.to_owned()), "{text}");
             assert_eq!(error.to_string(), format!("{text:?} names no host: write {remedy}"));
         }
+        let error = CanonicalUrl::parse("nope\0/").unwrap_err();
+        assert!(!error.to_string().contains(char::is_control), "{error}");
         assert_eq!(canonical("shop.example/p"), "//shop.example/p");
         assert_eq!(canonical("localhost/p"), "//localhost/p");
         assert_eq!(canonical("web:3000/p"), "//web:3000/p");
