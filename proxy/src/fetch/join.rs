@@ -13,6 +13,7 @@ use super::{Fetcher, spawn_fetch};
 use crate::invalidation::RunningFetch;
 use crate::lookup::{Found, usable};
 use crate::origins::OriginBody;
+use crate::request::RequestHead;
 use crate::store::Stored;
 
 /// The way in which a request comes by its response.
@@ -114,22 +115,29 @@ pub(super) fn is_late(flight: &Flight, request: &FetchRequest) -> bool {
 /// Returns a fresh response that was stored since this request missed. A flight can be joined until
 /// it has stored its response, so a request that finds neither may fetch.
 pub(super) fn stored_meanwhile(fetcher: &Fetcher, request: &FetchRequest) -> Option<Arc<Stored>> {
+    let head = &request.head;
+    fresh(fetcher, request, head).or_else(|| {
+        if head.key == *head.own_key() {
+            return None;
+        }
+        // It may declare no longer that its URL has equivalents, and is found under its own.
+        let mut own = head.clone();
+        own.answer_as_asked();
+        fresh(fetcher, request, &own)
+    })
+}
+
+fn fresh(fetcher: &Fetcher, request: &FetchRequest, head: &RequestHead) -> Option<Arc<Stored>> {
     let Fetcher { store, invalidation, clock, .. } = fetcher;
     let now = clock.present();
-    let found: Found =
-        usable(&**store, &[], invalidation, &request.head, || request.range, now).found;
+    let found: Found = usable(&**store, &[], invalidation, head, || request.range, now).found;
     let trust = invalidation.lease().trust(now);
     found.fresh(now).filter(|stored| {
         stored.response().is_some_and(|response| {
             let freshness = &response.freshness;
-            fetcher.is_for(&request.head, &stored.key, &stored.provenance)
+            fetcher.is_for(head, &stored.key, &stored.provenance)
                 && trust.covers(freshness.received())
-                && request.facts.directives.permit(
-                    freshness,
-                    now,
-                    None,
-                    &request.head.policy.freshness,
-                )
+                && request.facts.directives.permit(freshness, now, None, &head.policy.freshness)
         })
     })
 }

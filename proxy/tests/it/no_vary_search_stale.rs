@@ -168,7 +168,9 @@ async fn what_is_declared_no_longer_is_for_its_own_url_only() {
         let answer = proxy.get(&format!("/p?ref={name}")).await;
         assert_eq!((answer.text(), answer.is_hit()), (name, true));
     }
-    assert_eq!(origin.all_received().len(), 4);
+    let asked = ["a", "b", "c"].map(|name| origin.received(&format!("/p?ref={name}")).len());
+    // One for b that comes just when the first ends may be on its own.
+    assert!(matches!(asked, [2, 1 | 2, 1]), "{asked:?}");
 }
 
 #[tokio::test]
