@@ -46,7 +46,7 @@ pub struct Arguments {
 enum Command {
     /// Start serving
     Run(RunArguments),
-    /// Say whether a configuration is right; binds no port
+    /// Say whether a configuration is right; keeps no port
     Check(CheckArguments),
     /// Replace a running proxy by a new process of its program, without losing a connection
     Upgrade(upgrade::UpgradeArguments),
