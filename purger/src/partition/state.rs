@@ -125,7 +125,8 @@ impl PartitionState {
         let follows = |window: &Window| {
             let end = window.end();
             let has_lost_records = self.is_doubtful || end < self.end_offsets.low();
-            offset == end || !has_lost_records && (1..=GAP_MAX).contains(&(offset - end))
+            let gap_max = if has_lost_records { 0 } else { GAP_MAX };
+            (0..=gap_max).contains(&(offset - end))
         };
         !self.is_untouched() && self.window.as_ref().is_some_and(|window| !follows(window))
     }
