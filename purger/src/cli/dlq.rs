@@ -300,7 +300,7 @@ fn read(config: &Config, is_all: bool) -> Result<Vec<Placed>, Failure> {
             continue;
         }
         let mut cursor = broker.cursors.open(&extent.log, begin)?;
-        while let CursorItem::Record(record) = cursor.next_readable(PATIENCE)? {
+        while let CursorItem::Record(record) = extent.next(&mut cursor)? {
             let letter = record.payload().and_then(|value| serde_json::from_slice(value).ok());
             letters.push(Placed { partition: record.partition(), offset: record.offset(), letter });
             if record.offset() + 1 >= extent.high {

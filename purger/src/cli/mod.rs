@@ -1,6 +1,7 @@
 //! The command line. Data goes to standard output, everything else to standard error. Exit codes
 //! are those of `shellac`.
 
+mod awaited;
 mod check;
 mod demo;
 mod dlq;

@@ -19,7 +19,6 @@ use crate::app::event_rules;
 use crate::delivery::fold::Fold;
 use crate::event::{EventReader, Reading};
 use crate::intake::logged;
-use crate::kafka::client::PATIENCE;
 use crate::kafka::cursor::CursorItem;
 
 /// The range to replay, and the proxies.
@@ -85,7 +84,7 @@ fn gather(
             continue;
         }
         let mut cursor = broker.cursors.open(&extent.log, begin)?;
-        while let CursorItem::Record(record) = cursor.next_readable(PATIENCE)? {
+        while let CursorItem::Record(record) = extent.next(&mut cursor)? {
             let event = match tail::read(&reader, &record, now) {
                 Reading::Purge(event) => Some(event),
                 Reading::Unreadable(unreadable) => unreadable.guess,

@@ -9,16 +9,16 @@ use process::clock::Clock;
 use process::exit::Exit;
 use process::selectors::SelectorArguments;
 use process::terminal::{print, say};
-use purge_protocol::log::{LogId, LogStatus, Position, Rewarm};
+use purge_protocol::log::Rewarm;
 use purge_protocol::{Deploy, PurgeMode, PurgeRequest, RequestError};
 use serde::Serialize;
 use settings::Config;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::awaited::{Awaited, Before};
 use super::fates::{EventFate, FateReader};
 use super::forecast::Refusal;
-use super::topic::BrokerClient;
 use super::{CommonArguments, forecast, proxies};
 use crate::delivery::target::Target;
 use crate::event::{Priority, PurgeEvent, cloud_event};
@@ -260,59 +260,6 @@ fn event(arguments: &SendArguments, clock: &Clock) -> PurgeEvent {
     }
 }
 
-/// The state before the event is written.
-#[derive(Debug)]
-struct Before {
-    cluster: String,
-    /// By proxy; none of one that did not answer.
-    positions: Vec<Vec<Position>>,
-}
-
-/// The event in its log.
-#[derive(Debug)]
-struct Awaited {
-    log: LogId,
-    offset: i64,
-    /// Positions of another log of the same name, by proxy: a topic that was made anew begins at 0
-    /// again.
-    foreign: Vec<Option<Position>>,
-}
-
-impl Before {
-    async fn ask(config: &Config, targets: &[Arc<Target>]) -> Self {
-        let statuses = proxies::log_statuses(targets).await.into_iter();
-        let positions =
-            statuses.map(|status| status.map_or_else(|_| Vec::new(), |it| it.positions));
-        let positions = positions.collect();
-        let config = config.clone();
-        let connect =
-            move || BrokerClient::connect(&config).map(|broker| broker.cluster().to_owned());
-        let cluster = tokio::task::spawn_blocking(connect).await;
-        let cluster = cluster.ok().and_then(Result::ok).unwrap_or_default();
-        Self { cluster, positions }
-    }
-
-    fn awaits(self, topic: &str, written: Written) -> Awaited {
-        let Written { partition, offset } = written;
-        let log = LogId { cluster: self.cluster, topic: topic.to_owned(), partition };
-        // An event that has just been written lies above every position in its log.
-        let is_foreign = |position: &Position| position.log == log && position.next > offset;
-        let foreign = self.positions.into_iter();
-        let foreign = foreign.map(|positions| positions.into_iter().find(is_foreign)).collect();
-        Awaited { log, offset, foreign }
-    }
-}
-
-impl Awaited {
-    fn is_past(&self, proxy: usize, log_status: &LogStatus) -> bool {
-        let Some(position) = proxies::position(log_status, &self.log) else { return false };
-        let foreign = self.foreign.get(proxy).and_then(Option::as_ref);
-        let is_foreign =
-            |before: &Position| (before.next, before.last) == (position.next, position.last);
-        position.next > self.offset && !foreign.is_some_and(is_foreign)
-    }
-}
-
 /// A wait for proxies.
 #[derive(Clone, Copy, Debug)]
 struct Wait {
@@ -466,34 +413,3 @@ fn millis(duration: Duration) -> f64 {
 
 const POLL_FIRST: Duration = Duration::from_millis(2);
 const POLL_MAX: Duration = Duration::from_millis(100);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn position(cluster: &str, next: i64) -> Position {
-        let log = LogId { cluster: cluster.into(), topic: "t".into(), partition: 0 };
-        Position { log, next, last: Some(next.unsigned_abs()), clean_ms: None }
-    }
-
-    #[test]
-    fn a_position_of_another_log_confirms_nothing() {
-        let written = Written { partition: 0, offset: 5 };
-        let before = |positions: Vec<Position>| {
-            Before { cluster: "c".into(), positions: vec![positions] }.awaits("t", written)
-        };
-        let is_past = |awaited: &Awaited, position: Position| {
-            awaited.is_past(0, &LogStatus { positions: vec![position], ..LogStatus::default() })
-        };
-        let known = before(vec![position("c", 5)]);
-        assert!(!is_past(&known, position("c", 5)));
-        assert!(is_past(&known, position("c", 6)));
-        assert!(!is_past(&known, position("other", 6)), "another cluster");
-        let made_anew = before(vec![position("c", 500)]);
-        assert!(!is_past(&made_anew, position("c", 500)), "it has not seen the new topic");
-        assert!(is_past(&made_anew, position("c", 6)));
-        assert!(is_past(&made_anew, position("c", 501)));
-        let unknown = before(Vec::new());
-        assert!(is_past(&unknown, position("c", 6)));
-    }
-}

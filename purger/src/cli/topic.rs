@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use process::clock::Clock;
+use process::terminal::say;
 use purge_protocol::log::LogId;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -14,7 +15,7 @@ use settings::Config;
 use crate::kafka::cause::words;
 use crate::kafka::client::{self, PATIENCE};
 use crate::kafka::context::{PlainContext, TokenSource};
-use crate::kafka::cursor::{Between, Cursors};
+use crate::kafka::cursor::{Between, Cursor, CursorError, CursorItem, Cursors};
 
 #[derive(Debug)]
 pub(super) struct BrokerClient {
@@ -79,6 +80,21 @@ impl std::str::FromStr for ReadFrom {
                 .map(Self::Ago)
                 .or_else(|| text.parse().ok().filter(|offset| *offset >= 0).map(Self::Offset))
                 .ok_or_else(|| format!("{text:?} is no place in a topic: write \"earliest\", \"latest\", \"-15m\" or an offset")),
+        }
+    }
+}
+
+impl Extent {
+    /// Reads the next record of this partition that can be read, and says which are damaged.
+    pub(super) fn next(&self, cursor: &mut Cursor) -> Result<CursorItem, CursorError> {
+        loop {
+            match cursor.next(PATIENCE) {
+                Err(error @ CursorError::Damaged(_)) => {
+                    let LogId { topic, partition, .. } = &self.log;
+                    say(format_args!("shellac-purger: {topic}/{partition}: {error}"));
+                }
+                item => return item,
+            }
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use process::terminal::say;
 use purge_protocol::log::LogId;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -187,20 +186,6 @@ impl Cursor {
             return Err(CursorError::Damaged(expected));
         }
         Ok(item)
-    }
-
-    /// As [`Self::next`], for users that can do nothing about a damaged record: it is reported on
-    /// the terminal.
-    pub fn next_readable(&mut self, patience: Duration) -> Result<CursorItem, CursorError> {
-        loop {
-            match self.next(patience) {
-                Err(error @ CursorError::Damaged(_)) => {
-                    let LogId { topic, partition, .. } = &self.log;
-                    say(format_args!("shellac-purger: {topic}/{partition}: {error}"));
-                }
-                item => return item,
-            }
-        }
     }
 
     fn poll(&mut self, patience: Duration) -> Result<CursorItem, CursorError> {
