@@ -35,6 +35,7 @@ const fn has_class(byte: u8, class: u8) -> bool {
 const TOKEN: u8 = 1;
 const PATH: u8 = 2;
 const QUERY: u8 = 4;
+const PLAIN_HOST: u8 = 8;
 
 /// The classes of each byte: looked up, because a head has hundreds.
 #[expect(clippy::indexing_slicing, reason = "there is an entry for every byte")]
@@ -62,8 +63,12 @@ static CLASSES: [u8; 256] = {
             );
         let is_query = byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'"');
         let is_path = is_query && !matches!(byte, b'`' | b'\\');
-        classes[byte as usize] =
-            (TOKEN * is_token as u8) | (PATH * is_path as u8) | (QUERY * is_query as u8);
+        let is_plain_host =
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+        classes[byte as usize] = (TOKEN * is_token as u8)
+            | (PATH * is_path as u8)
+            | (QUERY * is_query as u8)
+            | (PLAIN_HOST * is_plain_host as u8);
         if byte == u8::MAX {
             break classes;
         }
@@ -82,6 +87,12 @@ pub(crate) fn has_target_bytes(target: &[u8]) -> bool {
     common_classes(path) & PATH != 0 && common_classes(query) & QUERY != 0
 }
 
+/// Returns whether this is a name in lower case without a port, as most hosts are sent. Which dots
+/// it may have is not looked at.
+pub(crate) fn is_plain_host(host: &[u8]) -> bool {
+    common_classes(host) & PLAIN_HOST != 0
+}
+
 #[expect(clippy::indexing_slicing, reason = "there is an entry for every byte")]
 fn common_classes(bytes: &[u8]) -> u8 {
     bytes.iter().fold(u8::MAX, |common, byte| common & CLASSES[*byte as usize])
@@ -91,6 +102,15 @@ fn common_classes(bytes: &[u8]) -> u8 {
 /// every byte without stopping, so that the compiler can take many at once.
 pub(crate) fn has_control(value: &[u8]) -> bool {
     value.iter().fold(0, |found, byte| found | u8::from(is_control(*byte))) != 0
+}
+
+/// Returns how many control bytes there are, HTAB, CR and LF among them. The chunks are short enough
+/// for a sum of one byte, of which the compiler adds many at once.
+pub(super) fn control_count(bytes: &[u8]) -> usize {
+    let in_chunk = |chunk: &[u8]| {
+        chunk.iter().fold(0_u8, |sum, byte| sum.wrapping_add(u8::from(byte.is_ascii_control())))
+    };
+    bytes.chunks(128).map(|chunk| usize::from(in_chunk(chunk))).sum()
 }
 
 const fn is_control(byte: u8) -> bool {

@@ -1,6 +1,8 @@
 //! One head, line by line as it arrives (RFC 9112 §2.1, §3, §4, §5).
 
-use super::grammar::{decimal, has_control, has_target_bytes, is_token, is_token_byte, trim};
+use super::grammar::{
+    control_count, decimal, has_control, has_target_bytes, is_token, is_token_byte, trim,
+};
 use super::{HeadLimits, Violation};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,9 +110,13 @@ impl HeadReader {
     }
 
     /// Looks for bytes that are in no head, all at once: line by line it would cost four times as
-    /// much.
+    /// much. Each line was seen to end with CR and LF, so that a head with no more control bytes
+    /// than these has no other.
     fn check_bytes(&self, head: &[u8]) -> Result<(), Violation> {
         let line_ends = self.lines + self.empty_lines + 1;
+        if control_count(head) == 2 * line_ends {
+            return Ok(());
+        }
         let has_bare_return = memchr::memchr_iter(b'\r', head).count() != line_ends;
         if has_bare_return || has_control(head) { Err(Violation::FieldValue) } else { Ok(()) }
     }
@@ -122,19 +128,15 @@ impl HeadReader {
     //= https://www.rfc-editor.org/rfc/rfc9112#section-3
     //# request-line   = method SP request-target SP HTTP-version
     fn request_line(&mut self, line: &[u8]) -> Result<(), Violation> {
-        let mut words = line.split(|byte| *byte == b' ');
-        let (Some(method), Some(target), Some(version), None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err(Violation::FirstLine);
-        };
-        let is_request = is_token(method) && !target.is_empty();
-        if !is_request {
+        let (method, target, version) = request_words(line).ok_or(Violation::FirstLine)?;
+        let has_target_bytes = has_target_bytes(target);
+        let is_one_word = has_target_bytes || !target.contains(&b' ');
+        if !is_token(method) || target.is_empty() || !is_one_word {
             return Err(Violation::FirstLine);
         }
         self.version(version)?;
         match target.len() {
-            ..=TARGET_BYTES_MAX if is_readable(target) => Ok(()),
+            ..=TARGET_BYTES_MAX if has_target_bytes && is_readable(target) => Ok(()),
             ..=TARGET_BYTES_MAX => Err(Violation::Target),
             _ => Err(Violation::TargetTooLong),
         }
@@ -237,6 +239,15 @@ enum HeadLine {
     Other,
 }
 
+/// Splits a request line at its first space and its last one. The version has as many bytes in
+/// every request.
+fn request_words(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (rest, version) = line.split_last_chunk::<{ b"HTTP/1.1".len() }>()?;
+    let rest = rest.strip_suffix(b" ")?;
+    let (method, target) = rest.split_at_checked(rest.iter().position(|byte| *byte == b' ')?)?;
+    Some((method, target.get(1..)?, version))
+}
+
 /// Splits a field line behind a name that is one; the bytes of the value are the caller's to look
 /// at.
 pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Violation> {
@@ -263,15 +274,13 @@ fn other_coding(value: &[u8]) -> Violation {
 //#                / absolute-form
 //#                / authority-form
 //#                / asterisk-form
-/// Returns whether `http::Uri` reads the target and loses nothing of it: it drops fragments, and
-/// hyper answers by itself what it cannot read. Which form goes with which method is judged with
-/// the complete request.
+/// Returns whether `http::Uri` reads a target of sound bytes: hyper answers by itself what it cannot
+/// read. Which form goes with which method is judged with the complete request.
 fn is_readable(target: &[u8]) -> bool {
-    has_target_bytes(target)
-        && match target {
-            [b'/', ..] | b"*" => true,
-            _ => http::Uri::try_from(target).is_ok(), // rare, so that it may cost
-        }
+    match target {
+        [b'/', ..] | b"*" => true,
+        _ => http::Uri::try_from(target).is_ok(), // rare, so that it may cost
+    }
 }
 
 const EMPTY_LINES_MAX: usize = 2;

@@ -98,6 +98,9 @@ fn heads_that_break_the_grammar_are_refused() {
         ("GET / HTTP/1.1\r\nhost: a\rb\r\n\r\n", FieldValue),
         ("GET / HTTP/1.1\r\nhost: a\0b\r\n\r\n", FieldValue),
         ("GET / HTTP/1.1\r\nhost: a\x7f\r\n\r\n", FieldValue),
+        ("GET / HTTP/1.1\r\na: \tb\rc\r\n\r\n", FieldValue),
+        ("GET / HTTP/1.1\r\na: \tb\x01\r\n\r\n", FieldValue),
+        (&format!("GET / HTTP/1.1\r\na: {}\x01\r\n\r\n", "x".repeat(300)), FieldValue),
         ("GET / HTTP/1.1\r\nhost\r\n\r\n", FieldName),
         ("GET / HTTP/1.1\r\n: a\r\n\r\n", FieldName),
         ("GET / HTTP/1.1\r\nho st: a\r\n\r\n", FieldName),
@@ -105,6 +108,11 @@ fn heads_that_break_the_grammar_are_refused() {
         ("GET /\r\n\r\n", FirstLine),
         ("GET  / HTTP/1.1\r\n\r\n", FirstLine),
         ("GET / HTTP/1.1 \r\n\r\n", FirstLine),
+        ("GET /  HTTP/1.1\r\n\r\n", FirstLine),
+        ("GET / a HTTP/1.1\r\n\r\n", FirstLine),
+        ("GET / a HTTP/2.0\r\n\r\n", FirstLine),
+        ("GET HTTP/1.1\r\n\r\n", FirstLine),
+        ("HTTP/1.1\r\n\r\n", FirstLine),
         ("GET\t/ HTTP/1.1\r\n\r\n", FirstLine),
         (" / HTTP/1.1\r\n\r\n", FirstLine),
         ("G@T / HTTP/1.1\r\n\r\n", FirstLine),
@@ -122,7 +130,9 @@ fn heads_that_break_the_grammar_are_refused() {
     ] {
         assert_eq!(violation_of(head), Some(expected), "{head:?}");
     }
-    assert_eq!(violation_of("\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n"), None);
+    for head in ["\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n", "GET / HTTP/1.1\r\na:\tb\t\t\r\n\r\n"] {
+        assert_eq!(violation_of(head), None, "{head:?}");
+    }
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl RequestDirectives {
         let mut all = Self::default();
         if headers.contains_key(CACHE_CONTROL) {
             directives(headers, CACHE_CONTROL).for_each(|directive| all.add(&directive));
-        } else {
+        } else if headers.contains_key(PRAGMA) {
             all.no_cache = directives(headers, PRAGMA).any(|directive| directive.is("no-cache"));
         }
         all

@@ -118,7 +118,7 @@ impl UrlUses {
 pub fn shown_url(scheme: &str, host: &str, path: &str) -> String {
     let (path, query) =
         path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-    let mut url = format!("{scheme}://{host}{path}");
+    let mut url = [scheme, "://", host, path].concat();
     let mut between = '?';
     for parameter in query.into_iter().flat_map(|query| query.split('&')).take(PARAMETERS_MAX) {
         url.push(between);
@@ -134,7 +134,10 @@ pub fn shown_url(scheme: &str, host: &str, path: &str) -> String {
         }
     }
     url.truncate(url.floor_char_boundary(URL_BYTES));
-    url.chars().map(|one| if one.is_control() { '?' } else { one }).collect()
+    if url.contains(char::is_control) {
+        url = url.replace(char::is_control, "?");
+    }
+    url
 }
 
 /// URLs in each ten seconds. They take 80 kB at most.
