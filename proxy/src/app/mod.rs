@@ -194,7 +194,7 @@ impl App {
         let front = front(
             &config,
             (&executor, &settings),
-            (&store, &invalidation, seed),
+            (&store, &invalidation, &journal, seed),
             (&clock, &live),
             &drain,
         );
@@ -399,13 +399,13 @@ impl App {
 fn front(
     config: &Config,
     (executor, settings): (&Arc<PurgeExecutor>, &Arc<LiveSettings>),
-    (store, invalidation, seed): (&Arc<dyn Store>, &Arc<Invalidation>, KeySeed),
+    (store, invalidation, journal, seed): (&Arc<dyn Store>, &Arc<Invalidation>, &Journal, KeySeed),
     (clock, live): (&Clock, &Arc<Live>),
     drain: &Drain,
 ) -> Arc<Front> {
     let fetcher = Fetcher::new(
         Arc::clone(store),
-        Arc::clone(invalidation),
+        (Arc::clone(invalidation), journal.clone()),
         clock.clone(),
         fetch_limits(config),
     );

@@ -5,7 +5,7 @@
 //! from the positions that are handed over with them.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read as _, Seek as _, Write as _};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,14 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::invalidation::{DeployMark, Gone, Invalidation, Mark, RunningFetch, Verdict};
+use crate::invalidation::{
+    Declaration, DeployMark, Gone, HostDeclaration, Invalidation, Mark, RunningFetch, Sequence,
+    Verdict,
+};
 use crate::key::KeySeed;
+use crate::key::no_vary_search::SearchVariance;
 use crate::purge::log::PurgeLog;
-use crate::store::file::{Cursor, decode_page, encode_page};
+use crate::store::file::{Cursor, Put as _, decode_page, encode_page};
 use crate::store::{Content, NewEntry, Removal, Store, Stored};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
@@ -29,12 +33,16 @@ use process::timestamp::Timestamp;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct PageNotes {
     pub count: usize,
+    /// Of the pages.
     pub bytes: u64,
     /// The seed of the tags' identities.
     tag_seed: u64,
     /// The time of the process that has written them, in milliseconds.
     now: u64,
     pub(super) positions: Vec<Position>,
+    /// Bytes at the beginning of the content that tell what responses have declared.
+    #[serde(default)]
+    declared_bytes: u64,
     /// The present deployments. They are handed over without pages as well.
     #[serde(default)]
     deploys: Vec<DeployNote>,
@@ -89,7 +97,8 @@ impl Pages {
 }
 
 impl IncomingPages {
-    /// Takes the deployments over at once.
+    /// Takes the deployments over at once, and what responses have declared: the first purge has to
+    /// know it.
     pub(super) fn new(pages: Pages, invalidation: &Arc<Invalidation>, clock: &Clock) -> Self {
         let (fetch, now) = (invalidation.begin_fetch(), clock.now());
         let ahead = now.as_millis().cast_signed().saturating_sub(pages.notes.now.cast_signed());
@@ -97,8 +106,45 @@ impl IncomingPages {
             let mark = note.mark(ahead, invalidation);
             invalidation.mark(&[Mark::Deploy(&mark)], PurgeMode::Soft, now);
         }
-        Self { pages, fetch, ahead }
+        let incoming = Self { pages, fetch, ahead };
+        if let Err(error) = incoming.restore_declarations(invalidation) {
+            tracing::warn!(%error, "what pages declare of their queries cannot be read");
+        }
+        incoming
     }
+
+    /// Each counts as known since the pages were fetched.
+    fn restore_declarations(&self, invalidation: &Invalidation) -> io::Result<()> {
+        let Pages { notes, content } = &self.pages;
+        let mut file = File::from(content.try_clone()?);
+        file.rewind()?;
+        let mut bytes = Vec::new();
+        file.take(notes.declared_bytes).read_to_end(&mut bytes)?;
+        let (mut cursor, mut declarations) = (Cursor(&bytes), Vec::new());
+        while !cursor.is_at_end() {
+            let declared = decode_declared(&mut cursor, self.fetch.born());
+            declarations.push(declared.ok_or_else(|| io::Error::other("it is damaged"))?);
+        }
+        invalidation.ids().restore_declarations(&declarations);
+        Ok(())
+    }
+}
+
+fn encode_declared(all: &[HostDeclaration]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for HostDeclaration { host, declaration } in all {
+        for part in [host, &*declaration.variance.to_bytes()] {
+            bytes.put_u32(u32::try_from(part.len()).unwrap_or(u32::MAX));
+            bytes.put(part);
+        }
+    }
+    bytes
+}
+
+fn decode_declared(cursor: &mut Cursor<'_>, since: Sequence) -> Option<HostDeclaration> {
+    let host = cursor.long()?.into();
+    let variance = SearchVariance::read_back(cursor.long()?)?;
+    Some(HostDeclaration { host, declaration: Arc::new(Declaration { variance, since }) })
 }
 
 impl DeployNote {
@@ -151,8 +197,11 @@ impl PageExchange {
             }
         });
         found.sort_by_key(|stored| std::cmp::Reverse((stored.uses(), stored.last_use())));
+        // After the visit: what the pages that were found declare is known.
+        let declared = encode_declared(&self.invalidation.ids().searches().all());
         let memory = memfd_create("shellac-pages", MemfdFlags::CLOEXEC)?;
         let mut file = File::from(memory);
+        file.write_all(&declared)?;
         let (mut count, mut bytes, mut page) = (0, 0, Vec::new());
         for stored in found {
             if begun.elapsed() > WRITE_PATIENCE {
@@ -172,6 +221,7 @@ impl PageExchange {
             tag_seed: self.invalidation.ids().seed(),
             now: self.clock.now().as_millis(),
             positions,
+            declared_bytes: declared.len() as u64,
             deploys,
         };
         Ok((count > 0 || !notes.deploys.is_empty()).then(|| Pages { notes, content: file.into() }))
@@ -194,7 +244,7 @@ impl PageExchange {
     fn read(&self, incoming: IncomingPages) -> io::Result<usize> {
         let IncomingPages { pages, fetch, ahead } = incoming;
         let mut file = File::from(pages.content);
-        file.rewind()?;
+        file.seek(SeekFrom::Start(pages.notes.declared_bytes))?;
         let mut file = BufReader::new(file).take(pages.notes.bytes);
         let begun = Instant::now();
         let mut taken = 0;
@@ -214,6 +264,9 @@ impl PageExchange {
             }
             let mut response = head.response;
             response.freshness = response.freshness.moved(ahead);
+            if !self.invalidation.ids().knows_classes(&head.key, fetch.born(), &head.tags) {
+                continue; // a purge of an equivalent URL would miss it
+            }
             let provenance = fetch.provenance(head.tags);
             if !self.invalidation.may_store(&provenance, &head.key) {
                 continue;

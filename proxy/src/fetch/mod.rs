@@ -76,6 +76,7 @@ use crate::limit::{Limit, Permit};
 use crate::origins::{self, Origin, OriginBody, OriginError, RequestBody};
 use crate::request::RequestHead;
 use crate::request::span::SpanContext;
+use crate::store::journal::Journal;
 use crate::store::{Removal, Store, Stored};
 use process::clock::Clock;
 use process::timestamp::Timestamp;
@@ -85,6 +86,7 @@ use process::timestamp::Timestamp;
 pub struct Fetcher {
     store: Arc<dyn Store>,
     invalidation: Arc<Invalidation>,
+    journal: Journal,
     clock: Clock,
     limits: FetchLimits,
     metrics: FetchMetrics,
@@ -161,7 +163,7 @@ impl Role {
 impl Fetcher {
     pub fn new(
         store: Arc<dyn Store>,
-        invalidation: Arc<Invalidation>,
+        (invalidation, journal): (Arc<Invalidation>, Journal),
         clock: Clock,
         limits: FetchLimits,
     ) -> Arc<Self> {
@@ -170,6 +172,7 @@ impl Fetcher {
         Arc::new(Self {
             store,
             invalidation,
+            journal,
             clock,
             limits,
             metrics: FetchMetrics::default(),

@@ -20,6 +20,7 @@ use crate::origins::OriginBody;
 use crate::policy::Policy;
 use crate::policy::rules::{ResponseTerms, edited};
 use crate::request::RequestHead;
+use crate::store::journal::JournalEntry;
 use crate::store::selection::names_under;
 use crate::store::{self, Body, Content, Fields, NewEntry, Show};
 
@@ -136,8 +137,9 @@ impl Storable {
         }
         let variance = request.policy.search_variance(&fields);
         let class = variance.and_then(|variance| {
-            let invalidation = &fetcher.invalidation;
-            invalidation.ids().declare(&request.key, &variance, || invalidation.sequence())
+            let sequence = || fetcher.invalidation.sequence();
+            let keep = |new| fetcher.journal.append(JournalEntry::Declaration(new));
+            fetcher.invalidation.ids().declare(&request.key, &variance, sequence, keep)
         });
         tags.ids.extend(class);
         form.describe(&mut fields);

@@ -104,8 +104,8 @@ pub(crate) fn has_control(value: &[u8]) -> bool {
     value.iter().fold(0, |found, byte| found | u8::from(is_control(*byte))) != 0
 }
 
-/// Returns how many control bytes there are, HTAB, CR and LF among them. The chunks are short enough
-/// for a sum of one byte, of which the compiler adds many at once.
+/// Returns how many control bytes there are, HTAB, CR and LF among them. The chunks are short
+/// enough for a sum of one byte, of which the compiler adds many at once.
 pub(super) fn control_count(bytes: &[u8]) -> usize {
     let in_chunk = |chunk: &[u8]| {
         chunk.iter().fold(0_u8, |sum, byte| sum.wrapping_add(u8::from(byte.is_ascii_control())))

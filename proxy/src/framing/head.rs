@@ -274,8 +274,8 @@ fn other_coding(value: &[u8]) -> Violation {
 //#                / absolute-form
 //#                / authority-form
 //#                / asterisk-form
-/// Returns whether `http::Uri` reads a target of sound bytes: hyper answers by itself what it cannot
-/// read. Which form goes with which method is judged with the complete request.
+/// Returns whether `http::Uri` reads a target of sound bytes: hyper answers by itself what it
+/// cannot read. Which form goes with which method is judged with the complete request.
 fn is_readable(target: &[u8]) -> bool {
     match target {
         [b'/', ..] | b"*" => true,

@@ -33,12 +33,11 @@ pub enum ConditionTerm {
     Prefix(UrlPrefix),
 }
 
-/// A URL with those that are equivalent to it: what responses declare later counts, too. One that
-/// was read back stands alone, since what an earlier process was told is not used by this one.
+/// A URL with those that are equivalent to it: what responses declare later counts, too.
 #[derive(Clone, Debug)]
 pub struct UrlTerm {
     id: TagId,
-    url: Option<CanonicalUrl>,
+    url: CanonicalUrl,
     /// The classes of equivalent URLs that were known when it was purged.
     classes: SmallVec<[TagId; 2]>,
 }
@@ -222,15 +221,16 @@ impl UrlTerm {
     fn of(url: &CanonicalUrl, table: &TagTable) -> Self {
         let (host, path) = (url.host().as_bytes(), url.path().as_bytes());
         let classes = table.search_classes(host, path);
-        Self { id: table.url_of(host, path), url: Some(url.clone()), classes }
+        Self { id: table.url_of(host, path), url: url.clone(), classes }
     }
 
-    pub const fn read_back(id: TagId) -> Self {
-        Self { id, url: None, classes: SmallVec::new_const() }
+    /// Makes the term again from what was kept of it.
+    pub fn read_back(url: CanonicalUrl, mut ids: impl Iterator<Item = TagId>) -> Option<Self> {
+        Some(Self { id: ids.next()?, url, classes: ids.collect() })
     }
 
-    pub const fn id(&self) -> TagId {
-        self.id
+    pub const fn url(&self) -> &CanonicalUrl {
+        &self.url
     }
 
     /// Tags of which every response that it holds for carries one, or is under the first.
@@ -239,17 +239,16 @@ impl UrlTerm {
     }
 
     fn bytes(&self) -> usize {
-        let text = self.url.as_ref().map_or(0, |url| url.host().len() + url.path().len());
+        let text = self.url.host().len() + self.url.path().len();
         TERM_BYTES + text + self.classes.len() * size_of::<TagId>()
     }
 
     fn holds(&self, subject: &Subject<'_>) -> bool {
         let Subject { tags, table, .. } = subject;
-        subject.url() == self.id
-            || self.url.as_ref().is_some_and(|url| {
-                let classes = table.search_classes(url.host().as_bytes(), url.path().as_bytes());
-                classes.iter().any(|class| tags.carries(*class))
-            })
+        let (host, path) = (self.url.host().as_bytes(), self.url.path().as_bytes());
+        let carries_class =
+            || table.search_classes(host, path).iter().any(|class| tags.carries(*class));
+        subject.url() == self.id || carries_class()
     }
 }
 

@@ -51,6 +51,7 @@ pub use self::guards::{RunningFetch, RunningPurge};
 pub use self::marks::Verdict;
 pub use self::past_purges::{PastPurges, PurgeMark, PurgeTimes};
 pub use self::provenance::Provenance;
+pub use self::searches::{Declaration, HostDeclaration};
 pub use self::sequence::Sequence;
 pub use self::tag_table::{PathIds, TagId, TagTable, fold_prefix};
 
@@ -271,8 +272,7 @@ impl Invalidation {
         born: Sequence,
         tags: &[TagId],
     ) -> Verdict {
-        // A purge of this process does not know what an earlier one was declared.
-        if born < self.started && tags.iter().any(|tag| tag.is_search()) {
+        if born < self.started && !self.tags.knows_classes(key, born, tags) {
             return Verdict::Purged;
         }
         running.past_purges.as_ref().map_or(Verdict::Purged, |past_purges| {

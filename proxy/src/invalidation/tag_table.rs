@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::Sequence;
 use super::marks::{Marks, Verdict};
-use super::searches::{Noted, SearchTable};
+use super::searches::{HostDeclaration, Noted, SearchTable};
 use crate::key::Key;
 use crate::key::no_vary_search::{self, SearchVariance};
 use process::timestamp::Timestamp;
@@ -251,19 +251,28 @@ impl TagTable {
     /// Returns the classes of a URL under all that responses of its host have declared.
     pub fn search_classes(&self, host: &[u8], path: &[u8]) -> SmallVec<[TagId; 2]> {
         let declared = self.searches.of(host);
-        declared.iter().map(|variance| self.search_class(host, path, variance)).collect()
+        declared.iter().map(|known| self.search_class(host, path, &known.variance)).collect()
     }
 
     /// Notes what a response has declared, and returns the identity of all URLs that are equivalent
-    /// to its own; `None` where there is no room. `sequence` tells the present one.
+    /// to its own; `None` where there is no room. `sequence` tells the present one; what is new is
+    /// given to `keep`.
     pub fn declare(
         &self,
         key: &Key,
         variance: &SearchVariance,
         sequence: impl FnOnce() -> Sequence,
+        keep: impl FnOnce(HostDeclaration),
     ) -> Option<TagId> {
-        let noted = self.searches.note(key.host(), variance, sequence);
+        let noted = self.searches.note(key.host(), variance, sequence, keep);
         (noted != Noted::NoRoom).then(|| self.search_class(key.host(), key.path(), variance))
+    }
+
+    /// Restores what responses have declared to earlier processes. Call it before the first purge.
+    pub fn restore_declarations(&self, earlier: &[HostDeclaration]) {
+        for declaration in earlier {
+            self.searches.restore(declaration);
+        }
     }
 
     /// Returns whether a purge of an equivalent URL may have come while nobody knew that they are:
@@ -279,6 +288,22 @@ impl TagTable {
         self.searches.have_changed_since(born)
             && self.urls_marked.load(Ordering::Acquire) > born.0
             && tags.any(TagId::is_search)
+    }
+
+    /// Returns whether every purge since a response was born means all URLs that it declares to be
+    /// equivalent to its own, also a purge of another process.
+    pub fn knows_classes(&self, key: &Key, born: Sequence, tags: &[TagId]) -> bool {
+        let mut classes = tags.iter().filter(|tag| tag.is_search()).peekable();
+        if classes.peek().is_none() {
+            return true;
+        }
+        let declared = self.searches.of(key.host());
+        let known: SmallVec<[TagId; 2]> = declared
+            .iter()
+            .filter(|known| known.since <= born)
+            .map(|known| self.search_class(key.host(), key.path(), &known.variance))
+            .collect();
+        classes.all(|class| known.contains(class))
     }
 
     /// Returns the identity of a directory, of whatever host. It is never marked: a store finds by

@@ -77,23 +77,59 @@ impl SearchVariance {
     /// Returns bytes that are the same for equivalent queries, and for no others under this or
     /// another variance.
     pub fn class(&self, query: &[u8]) -> Vec<u8> {
-        let (kind, names) = match &self.parameters {
-            Parameters::AllBut(names) => (0, names),
-            Parameters::NoneBut(names) => (1, names),
-        };
-        let mut bytes = vec![kind, u8::from(self.ignores_order)];
-        let mut push = |part: &[u8]| {
-            bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
-            bytes.extend_from_slice(part);
-        };
-        let count = u64::try_from(names.len()).unwrap_or(u64::MAX);
-        push(&count.to_le_bytes()); // what follows could be names or parameters otherwise
-        names.iter().for_each(|name| push(name));
+        let mut bytes = self.to_bytes();
         for (name, value) in self.significant(query) {
-            push(&name);
-            push(&value);
+            push(&mut bytes, &name);
+            push(&mut bytes, &value);
         }
         bytes
+    }
+
+    /// Returns bytes from which it can be read back: how it reads names and order, the number of
+    /// names, and the names.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let kind = match &self.parameters {
+            Parameters::AllBut(_) => 0,
+            Parameters::NoneBut(_) => 1,
+        };
+        let names = self.parameters.names();
+        let mut bytes = vec![kind, u8::from(self.ignores_order)];
+        let count = u64::try_from(names.len()).unwrap_or(u64::MAX);
+        push(&mut bytes, &count.to_le_bytes()); // what follows could be names or parameters otherwise
+        for name in names {
+            push(&mut bytes, name);
+        }
+        bytes
+    }
+
+    /// Reads what [`Self::to_bytes`] has written, and nothing else.
+    pub fn read_back(bytes: &[u8]) -> Option<Self> {
+        let (&[kind, order], mut rest) = bytes.split_first_chunk()?;
+        let count = u64::from_le_bytes(take(&mut rest)?.try_into().ok()?);
+        let mut names = Vec::new();
+        while !rest.is_empty() {
+            names.push(take(&mut rest)?.to_vec());
+        }
+        let names = sorted(names);
+        let parameters = match kind {
+            0 => Parameters::AllBut(names),
+            1 => Parameters::NoneBut(names),
+            _ => return None,
+        };
+        let is_whole = u64::try_from(parameters.names().len()) == Ok(count) && order <= 1;
+        let read = Self { parameters, ignores_order: order == 1 };
+        read.or_default().filter(|read| is_whole && read.to_bytes() == bytes)
+    }
+
+    /// Bytes of it in memory, roughly.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self
+                .parameters
+                .names()
+                .iter()
+                .map(|name| size_of::<Vec<u8>>() + name.len())
+                .sum::<usize>()
     }
 
     /// The parameters that matter, decoded, in the order in which they are compared.
@@ -119,6 +155,27 @@ impl SearchVariance {
             Parameters::NoneBut(names) => names.binary_search(name).is_ok(),
         }
     }
+}
+
+impl Parameters {
+    fn names(&self) -> &[Vec<u8>] {
+        let (Self::AllBut(names) | Self::NoneBut(names)) = self;
+        names
+    }
+}
+
+/// Adds a part behind its length.
+fn push(bytes: &mut Vec<u8>, part: &[u8]) {
+    bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+    bytes.extend_from_slice(part);
+}
+
+fn take<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let (part, rest) = rest.split_at_checked(length)?;
+    *bytes = rest;
+    Some(part)
 }
 
 /// Divides a path from its query. A URL without a query has an empty one.
@@ -188,6 +245,31 @@ mod tests {
 
     fn are_equivalent(value: &str, one: &str, two: &str) -> bool {
         variance(value).unwrap().are_equivalent(one.as_bytes(), two.as_bytes())
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_and_nothing_else_is() {
+        for value in
+            ["params", "key-order", "params=(\"a\" \"\")", "params, except=(\"x\"), key-order"]
+        {
+            let variance = variance(value).unwrap();
+            let bytes = variance.to_bytes();
+            assert_eq!(SearchVariance::read_back(&bytes), Some(variance), "{value}");
+            let more = [&*bytes, b"\0"].concat();
+            assert_eq!(SearchVariance::read_back(&more), None, "{value}");
+            for end in 0..bytes.len() {
+                assert_eq!(SearchVariance::read_back(&bytes[..end]), None, "{value} to {end}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_back_as_they_are(bytes: Vec<u8>) {
+            if let Some(variance) = SearchVariance::read_back(&bytes) {
+                proptest::prop_assert_eq!(variance.to_bytes(), bytes);
+            }
+        }
     }
 
     #[test]

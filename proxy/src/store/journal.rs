@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use purge_protocol::log::{LogId, Position};
 
-use crate::invalidation::{PurgeMark, PurgeTimes, Sequence};
+use crate::invalidation::{HostDeclaration, PurgeMark, PurgeTimes, Sequence};
 
 /// An event to be made durable. Entries are replayed in the order in which they were appended.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub enum JournalEntry {
         selector: String,
         revision: u64,
     },
+    /// What responses of a host declare about the queries of their URLs.
+    Declaration(HostDeclaration),
     /// A purge. Its marks are in force already, and the remembered past purges include it.
     Purge { marks: Vec<PurgeMark>, past: PurgeTimes },
 }

@@ -97,6 +97,8 @@ mod purge_log_parts;
 mod fence;
 #[cfg(test)]
 mod replaced;
+#[cfg(test)]
+mod handed_over;
 mod rewarm;
 #[cfg(test)]
 mod warm;

@@ -25,10 +25,10 @@ use crate::support::proxy::request;
 use crate::support::{in_time, join_all, until};
 
 /// A running program. Dropped, it is killed, and so is who has taken over from it.
-struct Program {
+pub(crate) struct Program {
     folder: TempDir,
     child: Child,
-    said: Arc<Mutex<Vec<String>>>,
+    pub(crate) said: Arc<Mutex<Vec<String>>>,
     newest: Mutex<i32>,
     /// Each main process that the service manager was told of, and its parent at that moment.
     main_processes: Arc<Mutex<Vec<(i32, i32)>>>,
@@ -42,7 +42,7 @@ const FILE: &str = "[storage]\nkind = \"file\"\n[storage.memory]\ncapacity = \"8
                     max_object = \"8MiB\"\nsync = \"100ms\"\n";
 
 impl Program {
-    async fn start(origin: &Origin, storage: &str) -> Self {
+    pub(crate) async fn start(origin: &Origin, storage: &str) -> Self {
         Self::start_at(origin, "\"127.0.0.1:0\"", storage, None).await
     }
 
@@ -108,11 +108,11 @@ impl Program {
         *self.newest.lock()
     }
 
-    fn count_of(&self, text: &str) -> usize {
+    pub(crate) fn count_of(&self, text: &str) -> usize {
         self.said.lock().iter().filter(|line| line.contains(text)).count()
     }
 
-    fn has_said(&self, text: &str) -> bool {
+    pub(crate) fn has_said(&self, text: &str) -> bool {
         self.count_of(text) > 0
     }
 
@@ -130,7 +130,7 @@ impl Program {
         in_time("loading", loaded).await;
     }
 
-    async fn upgrade(&self, arguments: &[&str]) -> Output {
+    pub(crate) async fn upgrade(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shellac"));
         command.args(["upgrade", "--pid", &self.newest().to_string()]).args(arguments);
         command.stdin(Stdio::null());
@@ -145,18 +145,18 @@ impl Program {
         output
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         let mut connection = Connection::open(self.traffic).await;
         connection.send(request("GET", path, &[], "")).await;
         connection.answer().await
     }
 
-    async fn purge(&self, path: &str) -> u16 {
+    pub(crate) async fn purge(&self, path: &str) -> u16 {
         let content = json!({"urls": [format!("http://site.example{path}")]}).to_string();
         self.post_purge(&content).await
     }
 
-    async fn post_purge(&self, content: &str) -> u16 {
+    pub(crate) async fn post_purge(&self, content: &str) -> u16 {
         self.post("/api/v1/purge", content).await
     }
 
@@ -498,76 +498,6 @@ async fn a_change_that_ends_after_the_hand_over_is_purged_in_the_new_process() {
         assert_eq!(program.get("/page").await.text(), "new", "{:#?}", program.said.lock());
     };
     tokio::join!(of_storage(MEMORY), of_storage(FILE));
-}
-
-#[tokio::test]
-async fn the_pages_in_memory_that_fit_are_handed_over_and_purged_ones_are_not() {
-    let origin = Origin::start().await;
-    let program =
-        Program::start(&origin, "[storage.memory]\ncapacity = \"64MiB\"\nhand_over = \"1MiB\"\n");
-    let program = program.await;
-    let tagged = |text: &str| cacheable(text).field("cache-tag", "red");
-    let large = "x".repeat(900 << 10);
-    origin.on("/hot", tagged("old"));
-    origin.on("/purged", tagged("old"));
-    origin.on("/soft", cacheable("old"));
-    origin.on("/large/1", cacheable(&large));
-    origin.on("/large/2", cacheable(&large));
-    for path in ["/hot", "/purged", "/soft", "/large/1", "/large/2"] {
-        program.get(path).await;
-    }
-    assert_eq!(program.purge("/purged").await, 200);
-    let soft = r#"{"urls":["http://site.example/soft"],"mode":"soft"}"#;
-    assert_eq!(program.post_purge(soft).await, 200);
-    for path in ["/hot", "/purged", "/soft", "/large/1", "/large/2"] {
-        origin.on(path, tagged("new"));
-    }
-    assert!(program.upgrade(&["--wait"]).await.status.success());
-    until("the pages", || program.has_said("pages of the process before")).await;
-
-    let hot = program.get("/hot").await;
-    assert_eq!((hot.text(), hot.is_hit()), ("old", true), "{:?}", program.said.lock());
-    assert_eq!(program.get("/purged").await.text(), "new");
-    assert_eq!(program.get("/soft").await.text(), "new");
-    let larges = [program.get("/large/1").await, program.get("/large/2").await];
-    assert_eq!(larges.iter().filter(|it| it.text() == "new").count(), 1, "one fits");
-
-    // The tag of a page that was handed over means the same in the new process.
-    assert_eq!(program.post_purge(r#"{"tags":["red"]}"#).await, 200);
-    assert_eq!(program.get("/hot").await.text(), "new");
-}
-
-#[tokio::test]
-async fn no_page_is_handed_over_where_that_is_off() {
-    let origin = Origin::start().await;
-    origin.on("/a", cacheable("old"));
-    let storage = "[storage.memory]\ncapacity = \"64MiB\"\nhand_over = \"off\"\n";
-    let program = Program::start(&origin, storage).await;
-    program.get("/a").await;
-    origin.on("/a", cacheable("new"));
-    assert!(program.upgrade(&["--wait"]).await.status.success());
-    assert_eq!(program.get("/a").await.text(), "new");
-    assert!(program.has_said("what was stored in memory is lost"));
-}
-
-#[tokio::test]
-async fn the_present_deployment_is_handed_over_with_pages_and_without() {
-    for hand_over in ["1MiB", "off"] {
-        let origin = Origin::start().await;
-        origin.on("/p", cacheable("old").field("x-deployment-id", "v1"));
-        let settings = format!(
-            "[key]\ndeployment = {{ header = \"X-Deployment-Id\" }}\n\
-             [storage.memory]\ncapacity = \"64MiB\"\nhand_over = \"{hand_over}\"\n"
-        );
-        let program = Program::start(&origin, &settings).await;
-        assert_eq!(program.post_purge(r#"{"deploys":[{"id":"v2"}]}"#).await, 200);
-        assert!(program.upgrade(&["--wait"]).await.status.success());
-        program.get("/p").await;
-        assert!(!program.get("/p").await.is_hit(), "{hand_over}: an old server has answered");
-        origin.on("/p", cacheable("new").field("x-deployment-id", "v2"));
-        program.get("/p").await;
-        assert!(program.get("/p").await.is_hit(), "{hand_over}");
-    }
 }
 
 #[tokio::test]

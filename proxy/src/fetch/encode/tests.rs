@@ -26,6 +26,7 @@ use crate::key::vary::Variant;
 use crate::key::{Key, KeySeed, Scheme};
 use crate::policy::{LiveSettings, RequestPolicy};
 use crate::request::target::Target;
+use crate::store::journal::Journal;
 use crate::store::memory::{MemoryLimits, MemoryStore};
 use crate::store::{Fields, NewEntry, StoredResponse};
 use process::clock::Clock;
@@ -38,7 +39,8 @@ fn fetcher() -> (Arc<Fetcher>, Clock) {
     let store = Arc::new(MemoryStore::new(limits, clock.clone()));
     let limits =
         FetchLimits { object_bytes_max: 1 << 16, inflight_bytes_max: 1 << 20, misses_max: 8 };
-    (Fetcher::new(store, Arc::new(Invalidation::new(1)), clock.clone(), limits), clock)
+    let invalidation = (Arc::new(Invalidation::new(1)), Journal::default());
+    (Fetcher::new(store, invalidation, clock.clone(), limits), clock)
 }
 
 fn request() -> RequestHead {

@@ -8,8 +8,19 @@ fn only(name: &str) -> SearchVariance {
 }
 
 fn declare(invalidation: &Invalidation, path: &str, variance: &SearchVariance) -> TagId {
-    let sequence = || invalidation.sequence();
-    invalidation.ids().declare(&key(path), variance, sequence).unwrap()
+    declare_new(invalidation, path, variance).0
+}
+
+/// Declares, and returns what a journal would keep.
+fn declare_new(
+    invalidation: &Invalidation,
+    path: &str,
+    variance: &SearchVariance,
+) -> (TagId, Option<HostDeclaration>) {
+    let (sequence, mut kept) = (|| invalidation.sequence(), None);
+    let keep = |new| kept = Some(new);
+    let class = invalidation.ids().declare(&key(path), variance, sequence, keep).unwrap();
+    (class, kept)
 }
 
 /// Purges a URL as the purge executor does: its own mark, and the classes that are known.
@@ -56,15 +67,41 @@ fn a_purge_before_the_declaration_was_known_wins_against_the_fetch_in_flight() {
     assert!(invalidation.may_store(&later.provenance([other]), &key("/p?id=2")));
 }
 
+fn is_restored(to: &Invalidation, path: &str, born: u64, tags: &[TagId]) -> bool {
+    to.restore(&key(path), Sequence(born), tags, |provenance| provenance.is_some())
+}
+
 #[test]
-fn what_an_earlier_process_stored_of_a_class_is_not_restored() {
+fn what_an_earlier_process_was_not_known_to_declare_is_not_restored() {
     let first = Invalidation::new(1);
     let class = declare(&first, "/p?id=1", &only("id"));
     let second = Invalidation::recovered(1, Sequence(9), PastPurges::default());
-    let is_restored = |born, tags: &[TagId]| {
-        second.restore(&key("/p?id=1"), Sequence(born), tags, |provenance| provenance.is_some())
-    };
-    assert!(!is_restored(8, &[class]));
-    assert!(is_restored(8, &[]));
-    assert!(is_restored(9, &[class]), "of this process, and read again from the file");
+    assert!(!is_restored(&second, "/p?id=1", 8, &[class]));
+    assert!(is_restored(&second, "/p?id=1", 8, &[]));
+    assert!(is_restored(&second, "/p?id=1", 9, &[class]), "of this process, and read again");
+    purge_url(&second, "/p?id=1&x=9"); // of which nobody knows that it means the class
+    assert_eq!(class, declare(&second, "/p?id=1&x=2", &only("id")));
+    assert!(!is_restored(&second, "/p?id=1", 8, &[class]), "known too late");
+}
+
+#[test]
+fn what_an_earlier_process_stored_is_restored_with_its_declaration() {
+    let first = Invalidation::new(1);
+    purge_url(&first, "/q"); // the next sequence is 2
+    let (class, kept) = declare_new(&first, "/p?id=1", &only("id"));
+    assert_eq!(declare_new(&first, "/p?id=2", &only("id")).1, None, "it is kept once");
+    let second = Arc::new(Invalidation::recovered(1, Sequence(9), PastPurges::default()));
+    second.ids().restore_declarations(&[kept.unwrap()]);
+    assert!(!is_restored(&second, "/p?id=1", 1, &[class]), "a purge may have missed it");
+    assert!(is_restored(&second, "/p?id=1", 2, &[class]));
+    let other = first.ids().search_class(b"shop.example", b"/p?id=1", &only("x"));
+    assert!(!is_restored(&second, "/p?id=1", 2, &[class, other]), "of this, nothing was kept");
+    purge_url(&second, "/p?id=1&x=9");
+    assert!(!is_restored(&second, "/p?id=1", 2, &[class]), "purged by an equivalent URL");
+    assert!(is_restored(&second, "/p?id=2", 2, &[class_of("/p?id=2", &second)]));
+    assert!(declare_new(&second, "/p?id=3", &only("id")).1.is_none(), "it is known");
+}
+
+fn class_of(path: &str, invalidation: &Invalidation) -> TagId {
+    invalidation.ids().search_class(b"shop.example", path.as_bytes(), &only("id"))
 }

@@ -66,7 +66,7 @@ pub mod inspect;
 mod tests;
 
 pub use self::error::OpenError;
-pub(crate) use self::format::codec::Cursor;
+pub(crate) use self::format::codec::{Cursor, Put};
 pub(crate) use self::format::page::{decode as decode_page, encode as encode_page};
 pub use self::tiering::{OpenedStore, TieredStore, Tiering};
 pub use self::volume::metrics::{FileUsage, Service};

@@ -21,7 +21,10 @@ use purge_protocol::log::{LogId, Position};
 use super::clocks::Clocks;
 use super::codec::{Cursor, Put as _};
 use super::marks;
-use crate::invalidation::{PastPurges, PurgeMark, PurgeTimes, Sequence, TagId};
+use crate::invalidation::{
+    Declaration, HostDeclaration, PastPurges, PurgeMark, PurgeTimes, Sequence, TagId,
+};
+use crate::key::no_vary_search::SearchVariance;
 use crate::store::file::device::disk::Disk;
 use process::timestamp::Timestamp;
 
@@ -46,6 +49,7 @@ pub(crate) enum Frame {
     /// Responses born before this sequence are validated before they are used.
     Unproven(u64),
     Revision(u64, String),
+    Declaration(HostDeclaration),
     /// By which clocks times were written: all that is known by now.
     Clocks(Clocks),
 }
@@ -61,6 +65,7 @@ pub(crate) struct Replayed {
     /// Responses born before this sequence are validated before they are used.
     pub(crate) unproven: u64,
     pub(crate) revisions: BTreeMap<String, u64>,
+    pub(crate) declarations: Vec<HostDeclaration>,
     /// By segment: the incarnation and the offsets of dead records.
     pub(crate) tombstones: BTreeMap<u32, (u64, Vec<u32>)>,
     pub(crate) clocks: Clocks,
@@ -132,6 +137,14 @@ impl Frame {
                 out.put_u32(9);
                 clocks.encode(out);
             }
+            Self::Declaration(HostDeclaration { host, declaration }) => {
+                out.put_u32(10);
+                out.put_u64(declaration.since.number());
+                if out.put_long(host).is_none() {
+                    out.put_u32(0); // no host is as long as that
+                }
+                out.put(&declaration.variance.to_bytes());
+            }
         }
         let length = u32::try_from(out.len() - payload_start).unwrap_or(u32::MAX);
         let write = |out: &mut Vec<u8>, at: usize, value: u32| {
@@ -199,6 +212,13 @@ impl Frame {
                 Self::Revision(revision, std::str::from_utf8(cursor.0).ok()?.to_owned())
             }
             9 => Self::Clocks(Clocks::decode(&mut cursor)?),
+            10 => {
+                let since = Sequence::from_number(cursor.u64()?);
+                let host = cursor.long()?.into();
+                let variance = SearchVariance::read_back(cursor.0)?;
+                let declaration = Arc::new(Declaration { variance, since });
+                Self::Declaration(HostDeclaration { host, declaration })
+            }
             _ => return None,
         })
     }
@@ -280,6 +300,7 @@ impl Replayed {
                 let known = self.revisions.entry(selector).or_default();
                 *known = revision.max(*known);
             }
+            Frame::Declaration(declaration) => self.declarations.push(declaration),
             Frame::Clocks(clocks) => self.clocks = clocks,
         }
     }

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! condition  lists of terms, all of | any of | none of: count u16 | terms
-//! term       1 | host u128   2 | URL u128   3, 4 | page, path: three u128   5 | prefix
-//!            6 | tag: three u128
+//! term       1 | host u128   3, 4 | page, path: three u128   5 | prefix   6 | tag: three u128
+//!            7 | URL: count u16 | its identity and its classes, u128 each | host | path
 //! deploy     host u128, name (none: zero, empty) | deployment u128, name | at, stale since and
 //!            until: three u64 | is over u8 | gone, all and others: two u64 | spared u128 (none: zero)
 //! ```
 
 use std::sync::Arc;
 
-use purge_protocol::UrlPrefix;
+use purge_protocol::{CanonicalUrl, UrlPrefix};
 
 use super::codec::{Cursor, Put as _};
 use crate::invalidation::{
@@ -50,10 +50,21 @@ fn encode_term(term: &ConditionTerm, out: &mut Vec<u8>) {
     };
     match term {
         ConditionTerm::Carried(id) => put_ids(1, &[*id]),
-        ConditionTerm::Url(url) => put_ids(2, &[url.id()]),
         ConditionTerm::Page(ids) => put_ids(3, &[ids.own, ids.page, ids.path]),
         ConditionTerm::Path(ids) => put_ids(4, &[ids.own, ids.page, ids.path]),
         ConditionTerm::Tag(id, [alike, any]) => put_ids(6, &[*id, *alike, *any]),
+        ConditionTerm::Url(term) => {
+            out.put_u8(7);
+            out.put_u16(u16::try_from(term.ids().count()).unwrap_or(u16::MAX));
+            for id in term.ids() {
+                out.put_u128(id.bits());
+            }
+            for part in [term.url().host(), term.url().path()] {
+                if out.put_long(part.as_bytes()).is_none() {
+                    out.put_u32(0); // no URL is as long as that
+                }
+            }
+        }
         ConditionTerm::Prefix(prefix) => {
             out.put_u8(5);
             if out.put_long(prefix.to_string().as_bytes()).is_none() {
@@ -65,10 +76,12 @@ fn encode_term(term: &ConditionTerm, out: &mut Vec<u8>) {
 
 fn decode_term(cursor: &mut Cursor<'_>) -> Option<ConditionTerm> {
     let kind = cursor.u8()?;
+    if kind == 7 {
+        return Some(ConditionTerm::Url(decode_url(cursor)?));
+    }
     let mut id = || cursor.u128().map(TagId::from_bits);
     Some(match kind {
         1 => ConditionTerm::Carried(id()?),
-        2 => ConditionTerm::Url(UrlTerm::read_back(id()?)),
         3 => ConditionTerm::Page(PathIds { own: id()?, page: id()?, path: id()? }),
         4 => ConditionTerm::Path(PathIds { own: id()?, page: id()?, path: id()? }),
         5 => {
@@ -78,6 +91,15 @@ fn decode_term(cursor: &mut Cursor<'_>) -> Option<ConditionTerm> {
         6 => ConditionTerm::Tag(id()?, [id()?, id()?]),
         _ => return None,
     })
+}
+
+fn decode_url(cursor: &mut Cursor<'_>) -> Option<UrlTerm> {
+    let count = cursor.u16()?;
+    let ids = (0..count).map(|_| cursor.u128().map(TagId::from_bits));
+    let ids = ids.collect::<Option<Vec<_>>>()?;
+    let mut part = || std::str::from_utf8(cursor.long()?).ok();
+    let url = CanonicalUrl::from_parts(part()?, part()?).ok()?;
+    UrlTerm::read_back(url, ids.into_iter())
 }
 
 pub(super) fn encode_deploy(deploy: &DeployMark, out: &mut Vec<u8>) {
@@ -130,7 +152,16 @@ mod tests {
     use purge_protocol::Expression;
 
     use super::*;
-    use crate::invalidation::Invalidation;
+    use crate::invalidation::{Invalidation, Subject};
+    use crate::key::no_vary_search::SearchVariance;
+    use crate::key::{Key, KeySeed, Scheme};
+
+    fn url_ids(term: &ConditionTerm) -> Vec<TagId> {
+        match term {
+            ConditionTerm::Url(url) => url.ids().collect(),
+            _ => Vec::new(),
+        }
+    }
 
     #[test]
     fn conditions_and_deploys_are_read_back_as_they_were_written() {
@@ -146,6 +177,19 @@ mod tests {
         encode_condition(&condition, &mut bytes);
         assert_eq!(decode_condition(&mut Cursor(&bytes)), Some(condition));
         let ids = invalidation.ids();
+        let key = Key::new(KeySeed(1), Scheme::Https, b"h.example", b"/a?x=1");
+        let variance = SearchVariance::only([]);
+        let class = ids.declare(&key, &variance, || Sequence::from_number(1), drop).unwrap();
+        let terms = Expression { all_of: terms(&["url:h.example/a?x=2"]), ..Expression::default() };
+        let condition = PurgeCondition::of(&terms.read().unwrap(), ids);
+        let mut bytes = Vec::new();
+        encode_condition(&condition, &mut bytes);
+        let read = decode_condition(&mut Cursor(&bytes)).unwrap();
+        for (tags, expected) in [(&[class][..], true), (&[], false)] {
+            let subject = Subject::new(&key, &tags, ids);
+            assert_eq!(read.is_met(&subject), expected, "it means equivalent URLs");
+        }
+        assert_eq!(read.all_of.iter().flat_map(url_ids).nth(1), Some(class));
         for host in [None, Some((ids.host(b"h"), Arc::<str>::from("h")))] {
             let deploy = DeployMark {
                 host,

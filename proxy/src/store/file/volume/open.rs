@@ -218,7 +218,16 @@ pub(crate) fn open_disks(
     superblock.openings += 1;
     superblock.is_clean = false;
     superblock.store(&*disks.data)?;
-    let Replayed { past_purges, positions, tombstones, unproven, revisions, clocks, .. } = journal;
+    let Replayed {
+        past_purges,
+        positions,
+        tombstones,
+        unproven,
+        revisions,
+        declarations,
+        clocks,
+        ..
+    } = journal;
     // Above everything that an earlier process has given a response, whether or not its purges have
     // come to the device.
     let first = (u64::from(superblock.openings) << 32).max(past_purges.latest().number() + 1);
@@ -228,7 +237,8 @@ pub(crate) fn open_disks(
         Arc::new(Invalidation::recovered(superblock.tag_seed, sequence, past_purges));
     invalidation.restore_unproven(Sequence::from_number(unproven));
     invalidation.restore_revisions(&revisions);
-    let trust = TrustState { unproven, revisions, clocks: clocks.clone() };
+    invalidation.ids().restore_declarations(&declarations);
+    let trust = TrustState { unproven, revisions, declarations, clocks: clocks.clone() };
     let journal = JournalWriter::new(disks.log, tail, (positions, trust), recovered);
     let seed = KeySeed(superblock.key_seed);
     let volume = Volume::new(VolumeParts {
