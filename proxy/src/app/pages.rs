@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::invalidation::{
     Declaration, DeployMark, Gone, HostDeclaration, Invalidation, Mark, RunningFetch, Sequence,
-    Verdict,
+    TagId, Verdict,
 };
 use crate::key::KeySeed;
 use crate::key::no_vary_search::SearchVariance;
@@ -40,10 +40,13 @@ pub struct PageNotes {
     /// The time of the process that has written them, in milliseconds.
     now: u64,
     pub(super) positions: Vec<Position>,
-    /// Bytes at the beginning of the content that tell what responses have declared.
+    /// Bytes at the beginning of the content that hold what a purge has to know: what responses
+    /// have declared, and behind it so many lowest revisions.
     #[serde(default)]
-    declared_bytes: u64,
-    /// The present deployments. They are handed over without pages as well.
+    known_bytes: u64,
+    #[serde(default)]
+    revisions: usize,
+    /// The present deployments. They are handed over without pages as well, and so are revisions.
     #[serde(default)]
     deploys: Vec<DeployNote>,
 }
@@ -97,8 +100,8 @@ impl Pages {
 }
 
 impl IncomingPages {
-    /// Takes the deployments over at once, and what responses have declared: the first purge has to
-    /// know it.
+    /// Takes the deployments over at once, with what responses have declared and the lowest
+    /// revisions: the first purge and the first fetch have to know them.
     pub(super) fn new(pages: Pages, invalidation: &Arc<Invalidation>, clock: &Clock) -> Self {
         let (fetch, now) = (invalidation.begin_fetch(), clock.now());
         let ahead = now.as_millis().cast_signed().saturating_sub(pages.notes.now.cast_signed());
@@ -107,32 +110,42 @@ impl IncomingPages {
             invalidation.mark(&[Mark::Deploy(&mark)], PurgeMode::Soft, now);
         }
         let incoming = Self { pages, fetch, ahead };
-        if let Err(error) = incoming.restore_declarations(invalidation) {
-            tracing::warn!(%error, "what pages declare of their queries cannot be read");
+        if let Err(error) = incoming.restore_known(invalidation) {
+            tracing::warn!(%error, "what the process before knew of its pages cannot be read");
         }
         incoming
     }
 
-    /// Each counts as known since the pages were fetched.
-    fn restore_declarations(&self, invalidation: &Invalidation) -> io::Result<()> {
+    /// Declarations count as known since the pages were fetched.
+    fn restore_known(&self, invalidation: &Invalidation) -> io::Result<()> {
+        let damaged = || io::Error::other("it is damaged");
         let Pages { notes, content } = &self.pages;
         let mut file = File::from(content.try_clone()?);
         file.rewind()?;
         let mut bytes = Vec::new();
-        file.take(notes.declared_bytes).read_to_end(&mut bytes)?;
-        let (mut cursor, mut declarations) = (Cursor(&bytes), Vec::new());
+        file.take(notes.known_bytes).read_to_end(&mut bytes)?;
+        let mut cursor = Cursor(&bytes);
+        for _ in 0..notes.revisions {
+            let (id, revision) = cursor.u128().zip(cursor.u64()).ok_or_else(damaged)?;
+            invalidation.fence().raise(TagId::from_bits(id), revision);
+        }
+        let mut declarations = Vec::new();
         while !cursor.is_at_end() {
             let declared = decode_declared(&mut cursor, self.fetch.born());
-            declarations.push(declared.ok_or_else(|| io::Error::other("it is damaged"))?);
+            declarations.push(declared.ok_or_else(damaged)?);
         }
         invalidation.ids().restore_declarations(&declarations);
         Ok(())
     }
 }
 
-fn encode_declared(all: &[HostDeclaration]) -> Vec<u8> {
+fn encode_known(revisions: &[(TagId, u64)], declared: &[HostDeclaration]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for HostDeclaration { host, declaration } in all {
+    for (id, revision) in revisions {
+        bytes.put_u128(id.bits());
+        bytes.put_u64(*revision);
+    }
+    for HostDeclaration { host, declaration } in declared {
         for part in [host, &*declaration.variance.to_bytes()] {
             bytes.put_u32(u32::try_from(part.len()).unwrap_or(u32::MAX));
             bytes.put(part);
@@ -198,10 +211,11 @@ impl PageExchange {
         });
         found.sort_by_key(|stored| std::cmp::Reverse((stored.uses(), stored.last_use())));
         // After the visit: what the pages that were found declare is known.
-        let declared = encode_declared(&self.invalidation.ids().searches().all());
+        let revisions = self.invalidation.fence().all();
+        let known = encode_known(&revisions, &self.invalidation.ids().searches().all());
         let memory = memfd_create("shellac-pages", MemfdFlags::CLOEXEC)?;
         let mut file = File::from(memory);
-        file.write_all(&declared)?;
+        file.write_all(&known)?;
         let (mut count, mut bytes, mut page) = (0, 0, Vec::new());
         for stored in found {
             if begun.elapsed() > WRITE_PATIENCE {
@@ -221,10 +235,12 @@ impl PageExchange {
             tag_seed: self.invalidation.ids().seed(),
             now: self.clock.now().as_millis(),
             positions,
-            declared_bytes: declared.len() as u64,
+            known_bytes: known.len() as u64,
+            revisions: revisions.len(),
             deploys,
         };
-        Ok((count > 0 || !notes.deploys.is_empty()).then(|| Pages { notes, content: file.into() }))
+        let is_empty = count == 0 && notes.deploys.is_empty() && revisions.is_empty();
+        Ok((!is_empty).then(|| Pages { notes, content: file.into() }))
     }
 
     /// Stores the pages that were handed over, beside the requests that come. Returns how many were
@@ -244,7 +260,7 @@ impl PageExchange {
     fn read(&self, incoming: IncomingPages) -> io::Result<usize> {
         let IncomingPages { pages, fetch, ahead } = incoming;
         let mut file = File::from(pages.content);
-        file.seek(SeekFrom::Start(pages.notes.declared_bytes))?;
+        file.seek(SeekFrom::Start(pages.notes.known_bytes))?;
         let mut file = BufReader::new(file).take(pages.notes.bytes);
         let begun = Instant::now();
         let mut taken = 0;

@@ -71,6 +71,13 @@ impl RevisionFence {
         self.count.store(lowest.len(), Ordering::Release);
     }
 
+    /// Returns all lowest revisions, the one that was raised longest ago first.
+    pub fn all(&self) -> Vec<(TagId, u64)> {
+        let revisions = self.revisions.lock();
+        let of = |id: &TagId| revisions.lowest.get(id).map(|(revision, _)| (*id, *revision));
+        revisions.order.values().filter_map(of).collect()
+    }
+
     /// The lowest revision that a response may report that carries all of these.
     pub fn lowest(&self, ids: impl IntoIterator<Item = TagId>) -> Option<u64> {
         if self.is_empty() {

@@ -1,6 +1,8 @@
 //! What a process that is replaced hands over of its memory: pages, what they declared, and the
 //! present deployment.
 
+use serde_json::json;
+
 use crate::replaced::Program;
 use crate::support::origin::{Origin, cacheable};
 use crate::support::until;
@@ -91,5 +93,31 @@ async fn the_present_deployment_is_handed_over_with_pages_and_without() {
         origin.on("/p", cacheable("new").field("x-deployment-id", "v2"));
         program.get("/p").await;
         assert!(program.get("/p").await.is_hit(), "{hand_over}");
+    }
+}
+
+#[tokio::test]
+async fn the_lowest_revisions_are_handed_over_with_pages_and_without() {
+    for hand_over in ["1MiB", "off"] {
+        let origin = Origin::start().await;
+        let page = |revision: &str| {
+            let page = cacheable(revision).field("cache-tag", "red");
+            page.field("x-site-revision", revision)
+        };
+        let storage =
+            format!("[storage.memory]\ncapacity = \"64MiB\"\nhand_over = \"{hand_over}\"\n");
+        let program = Program::start(&origin, &storage).await;
+        let batch = json!({
+            "log": {"cluster": "c", "topic": "t", "partition": 0}, "partitions": 1, "from": 0, "to": 1,
+            "clean_ms": 0, "purger": "p", "start": "adopt",
+            "purges": [{"offset": 0, "tags": ["red"], "revision": 42}],
+        });
+        assert_eq!(program.post("/api/v1/log", &batch.to_string()).await, 200);
+        assert!(program.upgrade(&["--wait"]).await.status.success());
+        origin.on_each("/p", [page("41"), page("42")]);
+        for (expected, is_hit) in [("41", false), ("42", false), ("42", true)] {
+            let answer = program.get("/p").await;
+            assert_eq!((answer.text(), answer.is_hit()), (expected, is_hit), "{hand_over}");
+        }
     }
 }

@@ -161,7 +161,7 @@ impl Program {
     }
 
     /// Sends a request to the admin listener. Returns the status.
-    async fn post(&self, path: &str, content: &str) -> u16 {
+    pub(crate) async fn post(&self, path: &str, content: &str) -> u16 {
         self.ask_admin("POST", path, content).await.status()
     }
 
