@@ -4,9 +4,11 @@
     loadtest/stale.py target/release/shellac --storage file --fault upgrade --seconds 60 --seed 1
 
 Each page has a number that grows; the origin answers with it. Before a purge the numbers of all pages that it names grow; once
-the proxy has confirmed it, a response with a lower number to a request that began later is stale. Prints each stale response
-and what was done; exit code 1 if there was one, or if a client's request failed that no fault may fail. On loopback, free
-ports, in a temporary directory.
+the proxy has confirmed it, a response with a lower number to a request that began later is stale. Pages are of six kinds: one
+URL; URLs that are equivalent by No-Vary-Search; variants by Vary; queries of one path; the document and the data of one page,
+by a rule; a URL that a rule rewrites. Purges name URLs, equivalent ones that nobody asked for, paths, pages, tags, prefixes,
+hosts, and expressions of these. Prints each stale response and what was done; exit code 1 if there was one, or if a client's
+request failed that no fault may fail. On loopback, free ports, in a temporary directory.
 """
 
 import argparse
@@ -32,6 +34,16 @@ STORAGE = {
     "file": '[storage]\nkind = "file"\n[storage.memory]\ncapacity = "8MiB"\n[storage.file]\npath = "store"\ncapacity = "96MiB"\n',
     "tiered": '[storage]\nkind = "tiered"\n[storage.memory]\ncapacity = "8MiB"\n[storage.file]\npath = "store"\ncapacity = "96MiB"\n',
 }
+# What stands for a page's kind in its URL, by the remainder of its number.
+KINDS = "pevqdw"
+RULES = """
+[[rule]]
+path = "/d/*/data"
+page = "/d/$1"
+[[rule]]
+path = "/w/*"
+rewrite = { path = "/rewritten/$1" }
+"""
 # Faults that fail no request of a client.
 GENTLE = ["upgrade", "reload", "none"]
 
@@ -64,10 +76,11 @@ class Trial:
         connection = None
         while not self.is_over():
             page = int(min(self.random.paretovariate(0.4), 1e9)) % PAGES
+            path, fields = self.request_of(page)
             least = self.confirmed[page]
             try:
                 connection = connection or await asyncio.open_connection("127.0.0.1", self.traffic)
-                head, body = await asyncio.wait_for(exchange(connection, "GET", f"/p/{page}"), PATIENCE)
+                head, body = await asyncio.wait_for(exchange(connection, "GET", path, fields=fields), PATIENCE)
             except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError):
                 self.counts["failed"] += 1
                 connection = None
@@ -79,7 +92,7 @@ class Trial:
                 self.counts["failed"] += 1
             elif int(body.split()[0]) < least:
                 self.counts["stale"] += 1
-                print(f"STALE: page {page} has {body.split()[0].decode()}, {least} was confirmed; {head.decode()}", flush=True)
+                print(f"STALE: {path} {fields.strip()} has {body.split()[0].decode()}, {least} was confirmed; {head.decode()}", flush=True)
             if b"connection: close" in head.lower():
                 connection[1].close()
                 connection = None
@@ -107,19 +120,53 @@ class Trial:
                 sys.exit(f"a purge was answered with {status}: {detail}")
             await asyncio.sleep(self.random.choice([0, 0.005, 0.05]))
 
+    def request_of(self, page):
+        """Returns a path and fields for which the page is asked."""
+        kind, draw = kind_of(page), self.random.randrange
+        path = f"/{kind}/{page}"
+        if kind in "eq":
+            path += f"?ref={draw(4)}"
+        elif kind == "d":
+            path += self.random.choice(["", "/data", "?x=1"])
+        return path, f"accept-language: {self.random.choice(['en', 'de'])}\r\n"
+
+    def term_of(self, page):
+        """Returns a selector that means the page, whichever of its URLs is stored: its kind and a URL."""
+        kind = kind_of(page)
+        url = f"http://h/{kind}/{page}"
+        if kind == "e":
+            return "url", f"{url}?ref={self.random.randrange(1000)}"
+        if kind == "w" and self.random.random() < 0.5:
+            url = f"http://h/rewritten/{page}"
+        # A path means its URLs under every query, and so does a page, of which it is the document's.
+        wide = "path" if kind == "q" else self.random.choice(["url", "path", "page"])
+        return ("page" if kind == "d" else wide), url
+
     def selectors(self):
+        """Returns a purge and the pages that it means."""
+        draw = self.random.randrange
         kind = self.random.random()
         if kind < 0.5:
-            pages = [self.random.randrange(PAGES) for _ in range(self.random.choice([1, 3, 40]))]
-            return {"urls": [f"http://h/p/{page}" for page in pages]}, pages
+            pages = [draw(PAGES) for _ in range(self.random.choice([1, 3, 40]))]
+            purge = collections.defaultdict(list)
+            for selector, url in map(self.term_of, pages):
+                purge[selector + "s"].append(url)
+            return purge, pages
+        if kind < 0.65:
+            pages = [draw(PAGES) for _ in range(self.random.choice([1, 3, 8]))]
+            terms = [":".join(self.term_of(page)) for page in pages]
+            if len(terms) > 1:
+                return {"any_of": terms, "none_of": ["tag:nobody"]}, pages
+            return {"all_of": [*terms, "host:h", f"tag:t{pages[0] % TAGS}"]}, pages
         if kind < 0.8:
-            tag = self.random.randrange(TAGS)
+            tag = draw(TAGS)
             return {"tags": [f"t{tag}"]}, range(tag, PAGES, TAGS)
         if kind < 0.9:
-            digit = str(self.random.randrange(1, 10))
-            return {"prefixes": [f"http://h/p/{digit}"]}, [page for page in range(PAGES) if str(page).startswith(digit)]
+            letter, digit = self.random.choice(KINDS), str(draw(1, 10))
+            named = [page for page in range(PAGES) if kind_of(page) == letter and str(page).startswith(digit)]
+            return {"prefixes": [f"http://h/{letter}/{digit}"]}, named if letter != "w" else []
         if kind < 0.97:
-            section = self.random.randrange(SECTIONS)
+            section = draw(SECTIONS)
             return {"tags": [f"s{section}"]}, range(section, PAGES, SECTIONS)
         return {"hosts": ["h"]}, range(PAGES)
 
@@ -173,6 +220,7 @@ class Trial:
         self.folder = folder
         with open(f"{folder}/config.toml", "w") as config:
             config.write(f'workers = 2\n[[listen]]\naddress = ["127.0.0.1:{self.traffic}"]\n[admin]\nlisten = ["127.0.0.1:{self.admin}"]\n')
+            config.write(RULES)
             config.write(f'[origin.site]\nservers = ["127.0.0.1:{origin}"]\n[limits]\ndrain_timeout = "5s"\n{STORAGE[self.options.storage]}')
         with open(f"{folder}/log", "wb") as self.log:
             self.start()
@@ -196,15 +244,16 @@ class Trial:
 
 
 async def serve_pages(trial, reader, writer):
-    """Answers `/p/N` with the number of that page, some of them late."""
+    """Answers each URL of a page with the page's number, some of them late."""
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            page = int(re.match(rb"GET /p/(\d+) ", head)[1])
+            page = int(re.match(rb"GET /\w+/(\d+)", head)[1])
             number = trial.numbers[page]
             await asyncio.sleep(trial.random.choice([0, 0, 0.001, 0.02]))
             body = f"{number} {'x' * trial.random.choice([10, 2000, 40000])}".encode()
             fields = f"cache-control: max-age=3600\r\nsurrogate-key: t{page % TAGS} s{page % SECTIONS}\r\n"
+            fields += {"e": 'no-vary-search: params=("ref")\r\n', "v": "vary: accept-language\r\n"}.get(kind_of(page), "")
             writer.write(f"HTTP/1.1 200 OK\r\n{fields}content-length: {len(body)}\r\n\r\n".encode() + body)
     except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
         pass  # the proxy, or the trial, has ended
@@ -212,11 +261,15 @@ async def serve_pages(trial, reader, writer):
         writer.close()
 
 
-async def exchange(connection, method, path, document=None):
+def kind_of(page):
+    return KINDS[page % len(KINDS)]
+
+
+async def exchange(connection, method, path, document=None, fields=""):
     """Sends a request and returns the response's head and content."""
     reader, writer = connection
     content = b"" if document is None else json.dumps(document).encode()
-    fields = f"content-type: application/json\r\ncontent-length: {len(content)}\r\n" if document is not None else ""
+    fields += f"content-type: application/json\r\ncontent-length: {len(content)}\r\n" if document is not None else ""
     writer.write(f"{method} {path} HTTP/1.1\r\nhost: h\r\n{fields}\r\n".encode() + content)
     head = await reader.readuntil(b"\r\n\r\n")
     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
