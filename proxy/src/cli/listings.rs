@@ -110,9 +110,14 @@ pub(super) fn objects(arguments: &ObjectsArguments) -> ExitCode {
         ObjectsCommand::List(list) => (list.path(), None),
     };
     let exit = ask(&arguments.admin, &path).map(|(answer, document)| {
-        let printed = print_answer(&answer, &document, arguments.json, objects_page);
         let is_empty = document.get("objects").and_then(Value::as_array).is_some_and(Vec::is_empty);
-        match url.filter(|_| is_empty && printed == Exit::Done) {
+        let missing = url.filter(|_| is_empty);
+        let text = |document: &Value| match missing {
+            Some(_) => String::new(),
+            None => objects_page(document),
+        };
+        let printed = print_answer(&answer, &document, arguments.json, text);
+        match missing.filter(|_| printed == Exit::Done) {
             Some(url) => {
                 say(format_args!(
                     "shellac: nothing is stored of {url}: `shellac explain` says why"

@@ -3,7 +3,6 @@
 #![expect(clippy::format_push_string, reason = "text for people, a few lines of it")]
 #![expect(clippy::indexing_slicing, reason = "what a JSON value does not hold is null")]
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -14,7 +13,7 @@ use super::admin_client::{AdminArguments, AdminClient};
 use super::event_stream::Event;
 use crate::reason::Reason;
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print_more, say};
 
 /// Options of `log`.
 #[derive(Debug, Args)]
@@ -82,15 +81,9 @@ fn run(arguments: &LogArguments) -> Result<Exit, Exit> {
         } else {
             line(&event.data, arguments.explain)
         };
-        let mut output = std::io::stdout().lock();
-        let written = writeln!(output, "{text}").and_then(|()| output.flush());
-        match written {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(false),
-            Err(_error) => return Err(Exit::Io),
-        }
+        let is_read = print_more(&[&*text, "\n"].concat())?;
         shown += 1;
-        Ok(arguments.count.is_none_or(|count| shown < count))
+        Ok(is_read && arguments.count.is_none_or(|count| shown < count))
     };
     client.follow(&path, &mut show)
 }

@@ -1,6 +1,5 @@
 //! `shellac purges`: the last purges of a running proxy, or each as it is carried out.
 
-use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -12,7 +11,7 @@ use super::event_stream::Event;
 use super::listings::{rows, show};
 use crate::live::snapshot::RecentPurge;
 use process::exit::Exit;
-use process::terminal::{print, say};
+use process::terminal::{print, print_more, say};
 use purge_protocol::log::PATH;
 
 #[derive(Debug, Args)]
@@ -114,14 +113,8 @@ fn watch(arguments: &PurgesArguments, path: &str) -> Result<Exit, Exit> {
             return Ok(false);
         }
         let text = if arguments.json { purge.to_string() } else { line(purge) };
-        let mut output = std::io::stdout().lock();
-        match writeln!(output, "{text}").and_then(|()| output.flush()) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(false),
-            Err(_error) => return Err(Exit::Io),
-        }
         left = left.map(|left| left - 1);
-        Ok(left != Some(0))
+        Ok(print_more(&[&*text, "\n"].concat())? && left != Some(0))
     };
     for purge in last.iter().rev() {
         if !print(purge)? {

@@ -1,7 +1,6 @@
 //! `shellac stats`: the metrics of a running proxy, once or as they change.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use serde_json::json;
 use super::admin_client::{AdminArguments, AdminClient};
 use super::columns::table;
 use process::exit::Exit;
+use process::terminal::{print, print_more};
 
 #[derive(Debug, Args)]
 pub(super) struct StatsArguments {
@@ -43,13 +43,13 @@ fn run(arguments: &StatsArguments) -> Result<Exit, Exit> {
     let client = AdminClient::of(&arguments.admin)?;
     let first = page(&client)?;
     if arguments.prometheus {
-        return print(&filtered(&first, &arguments.glob));
+        return Ok(print(&filtered(&first, &arguments.glob)));
     }
     let mut last = samples(&first, &arguments.glob);
     if !arguments.watch {
         let text = if arguments.json { document(&last) } else { rows(&last, "value") };
-        let exit = print(&text)?;
-        return Ok(if last.is_empty() { Exit::No } else { exit });
+        let printed = print(&text);
+        return Ok(if last.is_empty() { Exit::No } else { printed });
     }
     let (_never, pause) = sync_channel::<()>(0);
     loop {
@@ -57,7 +57,9 @@ fn run(arguments: &StatsArguments) -> Result<Exit, Exit> {
         let next = samples(&page(&client)?, &arguments.glob);
         let changed = differences(&last, &next);
         let text = if arguments.json { document(&changed) } else { rows(&changed, "a second") };
-        print(&format!("{text}{}", if arguments.json { "" } else { "\n" }))?;
+        if !print_more(&[&*text, if arguments.json { "" } else { "\n" }].concat())? {
+            return Ok(Exit::Done);
+        }
         last = next;
     }
 }
@@ -68,11 +70,6 @@ fn page(client: &AdminClient) -> Result<String, Exit> {
         return Err(answer.refused());
     }
     Ok(answer.text().into_owned())
-}
-
-fn print(text: &str) -> Result<Exit, Exit> {
-    let written = std::io::stdout().write_all(text.as_bytes());
-    written.map(|()| Exit::Done).map_err(|_closed| Exit::Io)
 }
 
 /// Returns the name of a line's metric, without labels.

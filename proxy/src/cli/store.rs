@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use crate::store::file::inspect::{InspectError, Inspection, Verification, inspect, verify};
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print, say};
 
 #[derive(Debug, Args)]
 pub(super) struct StoreArguments {
@@ -46,9 +46,10 @@ pub(super) fn store(arguments: &StoreArguments) -> ExitCode {
 }
 
 fn show(text: &str, exit: Exit) -> ExitCode {
-    use std::io::Write as _;
-    let written = writeln!(std::io::stdout(), "{text}");
-    if written.is_ok() { exit.into() } else { Exit::Io.into() }
+    match print(&[text, "\n"].concat()) {
+        Exit::Done => exit.into(),
+        failed => failed.into(),
+    }
 }
 
 fn failed(error: &InspectError) -> ExitCode {

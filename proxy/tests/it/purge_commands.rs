@@ -116,7 +116,28 @@ async fn an_object_that_is_not_stored_is_the_answer_no() {
     let output = program.command(&["objects", "show", "http://h/none"]).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("nothing is stored of http://h/none"), "{said}");
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!((output.status.code(), text(&output).as_str()), (Some(1), ""));
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_is_no_failure() {
+    let origin = Origin::start().await;
+    let program = Program::start(&settings(&origin.address.to_string()), &[]).await;
+    program.command(&["purge", "--tag", "t"]).await;
+    for arguments in [
+        &["top", "--json"][..],
+        &["top", "--once"],
+        &["stats"],
+        &["stats", "--watch"],
+        &["purges"],
+        &["purges", "--watch"],
+        &["origins"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = program.command_into(arguments, writer.into()).await;
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 mod explanation;
 mod tests_of_file;
 
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +15,7 @@ use self::explanation::{Explanation, RuleQuestion};
 use super::admin_client::{AdminArguments, AdminClient};
 use process::configuration::{load, refused};
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print, say};
 use settings::{Config, Flags, PRESETS, Sources};
 
 #[derive(Debug, Args)]
@@ -102,7 +101,7 @@ fn list(arguments: &ListArguments) -> Result<Exit, Exit> {
         say(format_args!("shellac: the proxy's answer is not JSON: is --admin right?"));
         return Err(Exit::Unavailable);
     };
-    print(&if arguments.json { answer.text().into_owned() } else { table(&document) })
+    Ok(print(&if arguments.json { answer.text().into_owned() } else { table(&document) }))
 }
 
 fn table(document: &Value) -> String {
@@ -136,7 +135,7 @@ fn explain(arguments: MatchArguments) -> Result<Exit, Exit> {
         say(format_args!("shellac: {problem}"));
         Exit::Usage
     })?;
-    print(&if json { format!("{}\n", explanation.document()) } else { explanation.to_string() })
+    Ok(print(&if json { format!("{}\n", explanation.document()) } else { explanation.to_string() }))
 }
 
 fn test(arguments: TestArguments) -> Result<Exit, Exit> {
@@ -148,17 +147,19 @@ fn test(arguments: TestArguments) -> Result<Exit, Exit> {
     let name = arguments.file.display().to_string();
     let tests = settings::RuleTest::read_all(&name, &text).map_err(refused)?;
     let (page, failed) = tests_of_file::run(&config, tests);
-    print(&page)?;
-    Ok(if failed == 0 { Exit::Done } else { Exit::No })
+    Ok(match print(&page) {
+        Exit::Done if failed > 0 => Exit::No,
+        printed => printed,
+    })
 }
 
 fn print_preset(arguments: &PrintArguments) -> Result<Exit, Exit> {
     let Some(name) = &arguments.preset else {
         let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
-        return print(&[names.join("\n").as_str(), "\n"].concat());
+        return Ok(print(&[names.join("\n").as_str(), "\n"].concat()));
     };
     if let Some(rules) = settings::preset(name) {
-        return print(rules);
+        return Ok(print(rules));
     }
     let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
     say(format_args!("shellac: there is no preset `{name}`: {}", names.join(", ")));
@@ -178,13 +179,6 @@ fn configuration(config: Option<PathBuf>) -> Result<Config, Exit> {
         return Err(Exit::Config);
     }
     load(flags)
-}
-
-fn print(page: &str) -> Result<Exit, Exit> {
-    match std::io::stdout().write_all(page.as_bytes()) {
-        Ok(()) => Ok(Exit::Done),
-        Err(_closed) => Err(Exit::Io),
-    }
 }
 
 /// Variables that begin so are settings.

@@ -5,7 +5,7 @@ mod rows;
 mod screen;
 mod view;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use self::view::{Next, View};
 use super::admin_client::{AdminArguments, AdminClient};
 use crate::live::snapshot::LiveSnapshot;
 use process::exit::Exit;
-use process::terminal::say;
+use process::terminal::{print, print_more, say};
 
 #[derive(Debug, Args)]
 pub(super) struct LiveScreenArguments {
@@ -118,9 +118,8 @@ fn print_lines(client: &AdminClient, arguments: &LiveScreenArguments) -> Result<
         if !answer.status.is_success() {
             return Err(answer.refused());
         }
-        let text = answer.text();
-        writeln!(std::io::stdout(), "{}", text.trim_end()).map_err(|_closed| Exit::Io)?;
-        if arguments.once {
+        let is_read = print_more(&[answer.text().trim_end(), "\n"].concat())?;
+        if arguments.once || !is_read {
             return Ok(Exit::Done);
         }
         let _elapsed = pause.1.recv_timeout(arguments.interval);
@@ -137,8 +136,7 @@ fn print_screen(client: &AdminClient, arguments: &LiveScreenArguments) -> Result
         Exit::Unavailable
     })?;
     let text = page(&look, &View::new(arguments.tab, arguments.sort), (WIDTH, HEIGHT));
-    write!(std::io::stdout(), "{text}").map_err(|_closed| Exit::Io)?;
-    Ok(Exit::Done)
+    Ok(print(&text))
 }
 
 /// Draws a screen of this size as text.

@@ -87,8 +87,13 @@ impl Program {
 
     /// Runs a command of the program that asks this one.
     pub(crate) async fn command(&self, arguments: &[&str]) -> Output {
+        self.command_into(arguments, Stdio::piped()).await
+    }
+
+    /// The same, with this as its standard output.
+    pub(crate) async fn command_into(&self, arguments: &[&str], stdout: Stdio) -> Output {
         let mut command = Command::new(PROGRAM);
-        command.args(arguments).args(["--admin", &self.admin.to_string()]);
+        command.args(arguments).args(["--admin", &self.admin.to_string()]).stdout(stdout);
         let run = tokio::task::spawn_blocking(move || command.output().unwrap());
         in_time("the command", run).await.unwrap()
     }
