@@ -17,6 +17,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use process::metrics::Counter;
 use serde_json::Value;
 use settings::{Config, EffectiveSettings, RuleSettings};
 
@@ -56,6 +57,8 @@ pub(super) struct SharedRules {
     contents: Box<[Option<OwnContent>]>,
     /// By rule; those of a rule with the same name before the last reload go on.
     counters: Box<[Arc<RuleCounters>]>,
+    /// Policies that workers dropped because there were too many; goes on after a reload.
+    dropped: Arc<Counter>,
 }
 
 impl CompiledRules {
@@ -78,6 +81,7 @@ impl CompiledRules {
             identities: config.rules.iter().map(identity::of).collect(),
             contents: config.rules.iter().map(OwnContent::of).collect(),
             counters: config.rules.iter().map(counters).collect(),
+            dropped: before.map(|before| Arc::clone(&before.shared.dropped)).unwrap_or_default(),
         };
         let (shared, tables) = (Arc::new(shared), Arc::new(tables));
         Self { shared, tables, default, merged: Mutex::default() }
@@ -146,7 +150,13 @@ impl CompiledRules {
     }
 
     pub(crate) fn families(&self) -> Vec<Family> {
-        counters::families(self.counted())
+        let mut families = counters::families(self.counted());
+        families.push(Family::counter(
+            "shellac_rule_policies_dropped",
+            "Policies of sets of rules that a worker dropped because it had too many",
+            self.shared.dropped.value(),
+        ));
+        families
     }
 
     fn counted(&self) -> impl Iterator<Item = (&RuleSettings, &Arc<RuleCounters>)> {
@@ -173,6 +183,7 @@ impl CompiledRules {
                 is_kept = !is_kept;
                 is_kept
             });
+            self.shared.dropped.add((MERGED_MAX - merged.len()) as u64);
         }
         let policy = Arc::new(self.merge(&matched));
         merged.insert(matched, Arc::clone(&policy));
@@ -212,22 +223,51 @@ const MERGED_MAX: usize = 4096;
 mod tests {
     use std::fmt::Write as _;
 
-    use http::{HeaderMap, Method};
+    use http::{HeaderMap, HeaderValue, Method};
     use settings::Sources;
 
     use super::super::Policies;
     use super::*;
 
+    fn policies(rules: &str) -> Policies {
+        let text = format!("[origin.app]\nservers = [\"127.0.0.1:1\"]\n{rules}");
+        let file = Some(("test.toml".to_owned(), text));
+        Policies::new(&Config::load(&Sources { file, ..Sources::default() }).unwrap(), None)
+    }
+
+    #[test]
+    fn more_sets_of_rules_than_are_kept_are_right_and_dropped_ones_are_counted() {
+        const FIELDS: usize = 13;
+        const SETS: usize = MERGED_MAX + 1;
+        let mut text = String::new();
+        for field in 0..FIELDS {
+            write!(text, "[[rule]]\nheader = {{ x-{field} = \"1\" }}\nttl = \"1s\"\n").unwrap();
+        }
+        let policies = policies(&text);
+        for set in 1..=SETS {
+            let places: Vec<_> = (0..FIELDS).filter(|field| set >> field & 1 == 1).collect();
+            let fields: HeaderMap = places
+                .iter()
+                .map(|field| (format!("x-{field}").parse().unwrap(), HeaderValue::from_static("1")))
+                .collect();
+            let request = RequestView::new(&Method::GET, "h", "/", &fields);
+            let policy = policies.resolve(&request).unwrap();
+            let matched = policy.effects.as_ref().unwrap().matched();
+            assert!(matched.iter().map(|place| usize::from(*place)).eq(places), "{set}");
+        }
+        let rules = policies.rules().unwrap();
+        assert_eq!(rules.shared.dropped.value(), MERGED_MAX as u64 / 2);
+        assert_eq!(rules.merged.lock().len(), MERGED_MAX / 2 + 1);
+    }
+
     #[test]
     fn the_policy_of_each_of_many_hosts_is_kept() {
         const HOSTS: usize = 1500;
-        let mut text = "[origin.app]\nservers = [\"127.0.0.1:1\"]\n".to_owned();
+        let mut text = String::new();
         for host in 0..HOSTS {
             write!(text, "[[rule]]\nhost = \"h{host}.example\"\nttl = \"{host}s\"\n").unwrap();
         }
-        let file = Some(("test.toml".to_owned(), text));
-        let config = Config::load(&Sources { file, ..Sources::default() }).unwrap();
-        let policies = Policies::new(&config, None);
+        let policies = policies(&text);
         let fields = HeaderMap::new();
         let all = || -> Vec<Arc<Policy>> {
             let host = |host: usize| {
