@@ -359,10 +359,62 @@ const PING: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::pin::pin;
     use std::task::{Context, Waker};
 
+    use http::Response;
+    use hyper::server::conn::http2;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::net::TcpListener;
+    use tokio::sync::Notify;
+
     use super::*;
+
+    /// Answers one request on its first connection, which it looks at no more when another one has
+    /// come, and all requests on the next one.
+    async fn fall_silent(listener: TcpListener) {
+        let again = Arc::new(Notify::new());
+        let (told, asked) = (Arc::clone(&again), AtomicBool::new(false));
+        let once = service_fn(move |_request| {
+            let told = asked.swap(true, Ordering::Relaxed).then(|| Arc::clone(&told));
+            async move {
+                if let Some(told) = told {
+                    told.notify_one();
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+            }
+        });
+        let server = || http2::Builder::new(TokioExecutor::new());
+        let stream = TokioIo::new(listener.accept().await.unwrap().0);
+        let mut silent = pin!(server().serve_connection(stream, once));
+        tokio::select! {
+            _ended = &mut silent => {}
+            () = again.notified() => {}
+        }
+        let always =
+            service_fn(async |_| Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())));
+        let stream = TokioIo::new(listener.accept().await.unwrap().0);
+        let _ended = server().serve_connection(stream, always).await;
+    }
+
+    /// It takes as long as a PING waits.
+    #[tokio::test]
+    async fn a_silent_connection_is_given_up_and_another_one_is_made() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(fall_silent(listener));
+        let timeout = Duration::from_millis(500);
+        let options = TargetOptions { http: TargetHttp::Http2, token: None, timeout };
+        let target = Target::new(1, url, &options);
+        let ask = || target.ask(Method::GET, "/", Bytes::new());
+        ask().await.unwrap();
+        ask().await.unwrap_err();
+        let recovered = async { while ask().await.is_err() {} };
+        tokio::time::timeout(4 * PING, recovered).await.unwrap();
+    }
 
     fn waits(target: &Target, bytes: usize) -> bool {
         let asked = pin!(target.room_for(bytes));

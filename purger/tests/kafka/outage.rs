@@ -25,6 +25,11 @@ fn an_outage_of_kafka_never_stops_traffic_nor_passes_unseen() {
     site.warm(PAGES);
     until("the purger is ready", || purger.readiness() == 200);
     site.assert_untouched(PAGES, 0);
+    let tail = purgers.start_command("tail", &["tail", "--json", "--from", "earliest"]);
+    let publisher = kafka.publisher();
+    publisher.publish("outage", "nobody", b"{\"tags\":[\"nobody\"]}");
+    publisher.flush();
+    until("tail follows", || !tail.said("nobody").is_empty());
 
     kafka.kill();
     until("the purger is not ready", || purger.readiness() == 503);
@@ -64,5 +69,8 @@ fn an_outage_of_kafka_never_stops_traffic_nor_passes_unseen() {
     });
     until("the group has committed everything", || {
         kafka.committed("shellac-purger", "outage", 2) == ends
+    });
+    until("tail has shown what came after the outage", || {
+        PAGES.into_iter().all(|page| tail.said(&format!("page-{page}\"")).len() == 1)
     });
 }
