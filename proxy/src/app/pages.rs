@@ -40,8 +40,8 @@ pub struct PageNotes {
     /// The time of the process that has written them, in milliseconds.
     now: u64,
     pub(super) positions: Vec<Position>,
-    /// Bytes at the beginning of the content that hold what a purge has to know: what responses
-    /// have declared, and behind it so many lowest revisions.
+    /// Bytes at the beginning of the content that hold what the first purge and fetch have to know:
+    /// so many lowest revisions, and what responses have declared.
     #[serde(default)]
     known_bytes: u64,
     #[serde(default)]
