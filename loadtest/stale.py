@@ -124,6 +124,8 @@ class Trial:
         """Returns a path and fields for which the page is asked."""
         kind, draw = kind_of(page), self.random.randrange
         path = f"/{kind}/{page}"
+        if kind in "pevq" and self.random.random() < 0.2:
+            path = f"/%{ord(kind):x}/{page}"  # another spelling, which no purge names
         if kind in "eq":
             path += f"?ref={draw(4)}"
         elif kind == "d":
@@ -248,7 +250,7 @@ async def serve_pages(trial, reader, writer):
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            page = int(re.match(rb"GET /\w+/(\d+)", head)[1])
+            page = int(re.match(rb"GET /[^/]+/(\d+)", head)[1])
             number = trial.numbers[page]
             await asyncio.sleep(trial.random.choice([0, 0, 0.001, 0.02]))
             body = f"{number} {'x' * trial.random.choice([10, 2000, 40000])}".encode()

@@ -99,6 +99,25 @@ async fn what_declares_equivalent_urls_is_a_hit_after_a_restart_and_purged_by_an
 }
 
 #[tokio::test]
+async fn a_prefix_finds_every_spelling_on_disk_also_when_it_ends_within_a_segment() {
+    for kind in [StorageKind::File, StorageKind::Tiered] {
+        for (prefix, mode) in [("/blo", "hard"), ("/blog/", "soft"), ("/blog/", "hard")] {
+            let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+            origin.on("/%62log/x", cacheable("old"));
+            let proxy = start(&origin, &folder, kind).await;
+            proxy.get("/%62log/x").await;
+            written(&proxy, 1).await;
+            let proxy = restart(proxy, &origin, &folder, kind).await;
+            origin.on("/%62log/x", cacheable("new"));
+            let purge = serde_json::json!({"prefixes": [prefix], "mode": mode});
+            proxy.purge(&purge.to_string()).await;
+            let answer = proxy.get("/%62log/x").await;
+            assert_eq!(answer.text(), "new", "{kind:?}, {prefix}, {mode}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_was_stored_is_a_hit_after_a_restart() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     for kind in [StorageKind::File, StorageKind::Tiered] {

@@ -170,7 +170,7 @@ impl PastPurges {
     pub fn verdict(&self, born: Sequence, tags: &[TagId], subject: &Subject<'_>) -> Verdict {
         let (key, table) = (subject.key, subject.table);
         let mut verdict = self.all.verdict(born);
-        verdict = verdict.worse(self.prefixes.verdict(born, (key.host(), key.path())));
+        verdict = verdict.worse(self.prefixes.verdict(born, (key.host(), subject.path())));
         verdict = verdict.worse(self.expressions.verdict(born, subject));
         let place = table.place(key, subject.tags.is_of_other_page());
         for id in tags.iter().copied().chain([table.url(key), place]) {
@@ -386,6 +386,23 @@ mod tests {
         past_purges.for_each(|mark, past| other.note(&mark, past));
         assert_eq!(both(&other, 1998, 1999), Verdict::Valid);
         assert_eq!(verdict(&other, 1998, 1999), Verdict::Purged);
+    }
+
+    #[test]
+    fn a_prefix_means_every_spelling_of_what_it_covers() {
+        let mut past_purges = PastPurges::default();
+        let prefix = UrlPrefix::parse("//h/caf%C3%A9/b").unwrap();
+        past_purges.note(&PurgeMark::Prefix(prefix), hard(2));
+        let (table, none) = (TagTable::new(2), &[][..]);
+        for (path, expected) in [
+            ("/caf%C3%A9/blog", Verdict::Purged),
+            ("/caf%c3%a9/%62log?x", Verdict::Purged),
+            ("/caf%C3%A9/%2562", Verdict::Valid),
+        ] {
+            let key = Key::new(KeySeed(1), Scheme::Http, b"h", path.as_bytes());
+            let subject = Subject::new(&key, &none, &table);
+            assert_eq!(past_purges.verdict(Sequence(1), none, &subject), expected, "{path}");
+        }
     }
 
     #[test]

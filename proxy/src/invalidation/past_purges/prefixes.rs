@@ -40,7 +40,7 @@ impl Prefixes {
         self.bytes
     }
 
-    /// Decides for a response of this URL that was born then.
+    /// Decides for a response of this URL, its path in the normal spelling, that was born then.
     pub(super) fn verdict(&self, born: Sequence, (host, path): (&[u8], &[u8])) -> Verdict {
         let mut verdict = Verdict::Valid;
         let host = std::str::from_utf8(host).ok().map(Box::from);
