@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use purge_protocol::log::Position;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::pages::{PageExchange, PageNotes, Pages};
 
@@ -79,6 +79,8 @@ pub struct App {
     /// An operator keeps load balancers away, though it serves.
     is_withdrawn: AtomicBool,
     handed_over: CancellationToken,
+    /// Cancelled when the process before tells nothing any more; `None`: there was none.
+    predecessor: Mutex<Option<CancellationToken>>,
 }
 
 /// The state that a process, or a start, takes from another one besides the store.
@@ -212,7 +214,6 @@ impl App {
         logs.configure(&config);
         #[cfg(feature = "otlp")]
         let spans = Spans::begin(&config, &settings, &clock, &front.records);
-        let started = clock.now();
         Arc::new(Self {
             latest: Mutex::new(config.clone()),
             config,
@@ -223,6 +224,7 @@ impl App {
             settings,
             purge_log,
             listeners,
+            started: clock.now(),
             clock,
             journal,
             executor,
@@ -233,12 +235,12 @@ impl App {
             seed,
             pages,
             front,
-            started,
             reloads,
             is_leaving: AtomicBool::new(false),
             is_announced: AtomicBool::new(false),
             is_withdrawn: AtomicBool::new(false),
             handed_over: CancellationToken::new(),
+            predecessor: Mutex::default(),
         })
     }
 
@@ -292,6 +294,21 @@ impl App {
 
     pub fn has_handed_over(&self) -> bool {
         self.handed_over.is_cancelled()
+    }
+
+    /// The process before is heard until the result is dropped.
+    pub fn hear_predecessor(&self) -> DropGuard {
+        let left = CancellationToken::new();
+        *self.predecessor.lock() = Some(left.clone());
+        left.drop_guard()
+    }
+
+    /// Waits until the process before, if there was one, tells nothing any more.
+    pub async fn predecessor_left(&self) {
+        let left = self.predecessor.lock().clone();
+        if let Some(left) = left {
+            left.cancelled().await;
+        }
     }
 
     pub(crate) fn announce_start(&self) {

@@ -155,6 +155,9 @@ impl Bound {
         let drained = drain(&app, &sockets).await;
         if app.has_handed_over() {
             admin.finished(ADMIN_PATIENCE).await;
+            // What its last requests change has to reach the process that serves.
+            let patience = app.settings.current().limits.drain_timeout;
+            let _elapsed = timeout(patience, app.predecessor_left()).await;
         }
         Ok(drained)
     }

@@ -99,8 +99,8 @@ impl Succession {
         let _gone = self.send(&Message::Failed { reason: error.to_string() });
     }
 
-    /// Says that this process serves, and purges what the other one tells until it ends. Needs a
-    /// runtime, on which that runs.
+    /// Says that this process serves, and purges what the other one tells until it ends, or passes
+    /// it on to the next process. Needs a runtime, on which that runs.
     pub fn serve(self, app: Arc<App>) {
         if let Err(error) = self.send(&Message::Serving) {
             tracing::warn!(%error, "the process before has ended already");
@@ -108,7 +108,11 @@ impl Succession {
         let runtime = Handle::current();
         let reading = Arc::clone(&app);
         drop(tokio::task::spawn_blocking(move || reading.pages.take()));
-        let listen = move || self.listen(&app, &runtime);
+        let heard = app.hear_predecessor();
+        let listen = move || {
+            self.listen(&app, &runtime);
+            drop(heard);
+        };
         if let Err(error) = thread::Builder::new().name("upgrade".into()).spawn(listen) {
             tracing::error!(%error, "purges of the process before are not heard");
         }
