@@ -1,6 +1,9 @@
 //! The paths under which responses to requests for one URL may be stored, whatever else is said in
 //! the requests.
 
+use std::collections::BTreeMap;
+
+use purge_protocol::spelling;
 use settings::{EffectiveSettings, QuerySettings, RuleSettings};
 
 use super::rendered;
@@ -8,8 +11,28 @@ use crate::policy::Policy;
 use crate::policy::matcher::without_query;
 use crate::policy::query::QueryFilter;
 
-/// Returns all forms of a path with its query, but for itself.
+/// Returns all forms of a path with its query, but for itself, each in one spelling. Rules compare
+/// paths by their bytes: a purge means every spelling, so that each usual one is tried.
 pub(super) fn of(
+    rules: &[RuleSettings],
+    tables: &EffectiveSettings,
+    host: &str,
+    target: &str,
+    default: &Policy,
+) -> Vec<String> {
+    let own = spelling::normal(target.as_bytes());
+    let mut all = BTreeMap::new();
+    for spelled in spelling::usual(target.as_bytes()) {
+        let Ok(target) = std::str::from_utf8(&spelled) else { continue };
+        for form in of_spelling(rules, tables, host, target, default) {
+            all.entry(spelling::normal(form.as_bytes()).into_owned()).or_insert(form);
+        }
+    }
+    all.remove(&*own);
+    all.into_values().collect()
+}
+
+fn of_spelling(
     rules: &[RuleSettings],
     tables: &EffectiveSettings,
     host: &str,
@@ -37,9 +60,6 @@ pub(super) fn of(
             all.extend(filter.apply(form).map(|filtered| filtered.target));
         }
     }
-    all.sort_unstable();
-    all.dedup();
-    all.retain(|form| form != target);
     all
 }
 

@@ -89,6 +89,33 @@ async fn whatever_names_the_url_of_a_rewritten_path_purges_what_is_stored() {
 }
 
 #[tokio::test]
+async fn a_purge_in_another_spelling_finds_what_a_rule_rewrites_or_filters() {
+    let origin = Origin::start().await;
+    let proxy = ruled(
+        &origin,
+        "[[rule]]\npath = \"/caf%C3%A9/*\"\nrewrite.path = \"/coffee/$1\"\n\
+         [[rule]]\npath = \"/~user/*\"\nkey.query = \"none\"\n\
+         [[rule]]\npath_regex = \"^/re/([a-z]+)/x$\"\nrewrite.path = \"/x/$1\"\n",
+    );
+    for path in ["/coffee/x", "/~user/x", "/x/abc"] {
+        origin.on(path, cacheable("hello"));
+    }
+    for (asked, kind, named) in [
+        ("/caf%C3%A9/x", "urls", "/caf%c3%a9/x"),
+        ("/caf%C3%A9/x", "pages", "/caf%c3%a9/x"),
+        ("/caf%C3%A9/x", "paths", "/c%61f%C3%A9/x"),
+        ("/~user/x?q=1", "urls", "/%7Euser/x?q=1"),
+        ("/~user/x?q=1", "urls", "/~us%65r/x?q=2"),
+        ("/re/abc/x", "urls", "/re/%61bc/x"),
+    ] {
+        proxy.get(asked).await;
+        assert!(proxy.get(asked).await.is_hit(), "{asked}");
+        proxy.purge(&format!(r#"{{"{kind}":["http://site.example{named}"]}}"#)).await;
+        assert!(!proxy.get(asked).await.is_hit(), "{asked}: {kind} {named}");
+    }
+}
+
+#[tokio::test]
 async fn a_rule_chooses_the_origin_or_that_only_what_is_stored_answers() {
     let (origin, other) = (Origin::start().await, Origin::start().await);
     origin.on("/a", cacheable("one").field("cache-control", "max-age=60, stale-if-error=60"));
