@@ -168,13 +168,13 @@ def instructions(binary, size, origins, rules):
     origin = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Origin)
     threading.Thread(target=origin.serve_forever, daemon=True).start()
     port = origin.server_address[1]
-    many, seconds = counted(Proxy(binary, port, origins, rules), size, MANY, 0)
-    few, _ = counted(Proxy(binary, port, origins, rules), size, FEW, seconds)
+    many, seconds = count_hits(Proxy(binary, port, origins, rules), size, MANY, 0)
+    few, _ = count_hits(Proxy(binary, port, origins, rules), size, FEW, seconds)
     origin.shutdown()
     return (many - few) / (MANY - FEW)
 
 
-def counted(proxy, size, count, seconds):
+def count_hits(proxy, size, count, seconds):
     """Returns the instructions of a proxy that answers so many hits and lives for so many seconds, or longer, and for how long."""
     begun = time.monotonic()
     hits(proxy.port, size, count)

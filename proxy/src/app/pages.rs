@@ -147,8 +147,7 @@ fn encode_known(revisions: &[(TagId, u64)], declared: &[HostDeclaration]) -> Vec
     }
     for HostDeclaration { host, declaration } in declared {
         for part in [host, &*declaration.variance.to_bytes()] {
-            bytes.put_u32(u32::try_from(part.len()).unwrap_or(u32::MAX));
-            bytes.put(part);
+            bytes.put_limited(part);
         }
     }
     bytes

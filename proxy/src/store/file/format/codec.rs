@@ -91,6 +91,13 @@ pub(crate) trait Put {
         self.put(bytes);
         Some(())
     }
+
+    /// The same for what has a limit far below 4 GiB; anything longer would be written as empty.
+    fn put_limited(&mut self, bytes: &[u8]) {
+        if self.put_long(bytes).is_none() {
+            self.put_u32(0);
+        }
+    }
 }
 
 impl Put for Vec<u8> {

@@ -140,9 +140,7 @@ impl Frame {
             Self::Declaration(HostDeclaration { host, declaration }) => {
                 out.put_u32(10);
                 out.put_u64(declaration.since.number());
-                if out.put_long(host).is_none() {
-                    out.put_u32(0); // no host is as long as that
-                }
+                out.put_limited(host);
                 out.put(&declaration.variance.to_bytes());
             }
         }
@@ -233,9 +231,7 @@ fn encode_mark(mark: &PurgeMark, out: &mut Vec<u8>) {
         PurgeMark::Prefix(prefix) => {
             let text = prefix.to_string();
             out.put_u8(2);
-            if out.put_long(text.as_bytes()).is_none() {
-                out.put_u32(0); // no URL is as long as that
-            }
+            out.put_limited(text.as_bytes());
         }
         PurgeMark::All => out.put_u8(3),
         PurgeMark::Condition(condition) => {

@@ -60,16 +60,12 @@ fn encode_term(term: &ConditionTerm, out: &mut Vec<u8>) {
                 out.put_u128(id.bits());
             }
             for part in [term.url().host(), term.url().path()] {
-                if out.put_long(part.as_bytes()).is_none() {
-                    out.put_u32(0); // no URL is as long as that
-                }
+                out.put_limited(part.as_bytes());
             }
         }
         ConditionTerm::Prefix(prefix) => {
             out.put_u8(5);
-            if out.put_long(prefix.to_string().as_bytes()).is_none() {
-                out.put_u32(0); // no URL is as long as that
-            }
+            out.put_limited(prefix.to_string().as_bytes());
         }
     }
 }
@@ -110,9 +106,7 @@ pub(super) fn encode_deploy(deploy: &DeployMark, out: &mut Vec<u8>) {
     let texts = [(host, name), (deploy.deployment.bits(), &deploy.name)];
     for (id, text) in texts {
         out.put_u128(id);
-        if out.put_long(text.as_bytes()).is_none() {
-            out.put_u32(0); // its length is limited
-        }
+        out.put_limited(text.as_bytes());
     }
     for time in [deploy.at, deploy.stale_since, deploy.until] {
         out.put_u64(time.as_millis());

@@ -8,7 +8,6 @@ use parking_lot::{Condvar, Mutex};
 use purge_protocol::log::{LogId, Position};
 use tokio::sync::watch;
 
-use crate::invalidation::HostDeclaration;
 use crate::store::file::device::disk::Disk;
 use crate::store::file::format::clocks::Clocks;
 use crate::store::file::format::journal::{FORGOTTEN, Frame, Tail};
@@ -51,14 +50,13 @@ struct Waiting {
     trust: TrustState,
 }
 
-/// The state that outlives a checkpoint: purges that may have been missed, origins that lag, what
-/// responses have declared, and clocks that were wrong.
+/// The state that outlives a checkpoint: purges that may have been missed, origins that lag, and
+/// clocks that were wrong.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TrustState {
     /// Responses born before this sequence are validated before they are used.
     pub(crate) unproven: u64,
     pub(crate) revisions: BTreeMap<String, u64>,
-    pub(crate) declarations: Vec<HostDeclaration>,
     pub(crate) clocks: Clocks,
 }
 
@@ -245,7 +243,6 @@ impl JournalWriter {
         frames.push(Frame::Clocks(trust.clocks));
         let revision = |(selector, revision)| Frame::Revision(revision, selector);
         frames.extend(trust.revisions.into_iter().map(revision));
-        frames.extend(trust.declarations.into_iter().map(Frame::Declaration));
         tail.checkpoint(&*self.disk, &frames)?;
         self.disk.sync()?;
         self.checkpoints.add(1);
@@ -295,13 +292,7 @@ impl JournalBackend for JournalWriter {
                 drop(waiting);
                 self.wake.notify_one();
             }
-            JournalEntry::Declaration(declaration) => {
-                let mut waiting = self.waiting.lock();
-                waiting.trust.declarations.push(declaration.clone());
-                waiting.push(Frame::Declaration(declaration));
-                drop(waiting);
-                self.wake.notify_one();
-            }
+            JournalEntry::Declaration(declaration) => self.push(Frame::Declaration(declaration)),
         }
     }
 

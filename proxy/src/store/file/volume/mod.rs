@@ -404,6 +404,8 @@ impl CheckpointSource for Volume {
             }
         }
         let mut frames = self.invalidation.past_purges().map_or_else(Vec::new, |it| frames_of(&it));
+        let declarations = self.invalidation.ids().searches().all();
+        frames.extend(declarations.into_iter().map(Frame::Declaration));
         // First what is not loaded: what is loaded meanwhile is in the segments by then.
         for (segment, (lsn, offsets)) in &*self.unloaded.lock() {
             let (segment, lsn, offsets) = (*segment, *lsn, offsets.clone());

@@ -238,7 +238,7 @@ pub(crate) fn open_disks(
     invalidation.restore_unproven(Sequence::from_number(unproven));
     invalidation.restore_revisions(&revisions);
     invalidation.ids().restore_declarations(&declarations);
-    let trust = TrustState { unproven, revisions, declarations, clocks: clocks.clone() };
+    let trust = TrustState { unproven, revisions, clocks: clocks.clone() };
     let journal = JournalWriter::new(disks.log, tail, (positions, trust), recovered);
     let seed = KeySeed(superblock.key_seed);
     let volume = Volume::new(VolumeParts {
